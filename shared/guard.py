@@ -1,0 +1,112 @@
+"""The guard: when the numbers look wrong, a run waits for a person before anything is sent.
+
+An empty file must not pass for an empty segment, nor a shifted column for new addresses. Pure:
+numbers in, concerns out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.exports import Export, Mode
+from shared.runs import Counts, PinnedSnapshot, Problem, Run
+
+LEAST_USABLE = 0.5
+"""Below this share of rows with a usable address, the column is probably not what it was."""
+
+FEW_VALUES = 0.05
+"""A field that a smaller share of people had may well run empty."""
+
+LARGEST_FALL = 0.2
+"""So far the share may fall from one run to the next."""
+
+MOST_PEOPLE = 1_000_000
+"""More than the built-in connector takes: probably not what somebody wants to be billed for."""
+
+_ACTION = "Look at the segment. If the numbers are right, approve the run; otherwise cancel it."
+
+
+def find_concerns(export: Export, run: Run, before: Run | None) -> list[Problem]:
+    """Return what speaks against sending *run* without asking, most serious first.
+
+    Args:
+        before: The export's last completed run; None for a first run.
+    """
+    found = [*_emptiness(export, run.counts, before), *_quality(run.counts, before)]
+    found += [*_columns(run, before), *_size(export, run.counts, before), *_age(run, before)]
+    return [Problem(code=code, message=message, action=_ACTION) for code, message in found]
+
+
+def find_removal_concern(export: Export, leaving: int, members: int) -> Problem | None:
+    """Return what speaks against removing *leaving* of a list's *members* without asking."""
+    limit = export.guard.max_removed_percent
+    if 100 * leaving <= limit * members:
+        return None
+    return Problem(
+        code="removals_large",
+        message=f"{leaving} of {members} people would leave the list, more than {limit:g} %.",
+        action=_ACTION,
+    )
+
+
+def _emptiness(export: Export, now: Counts, before: Run | None) -> Iterator[tuple[str, str]]:
+    if now.read:
+        return
+    if before and before.counts.read:
+        yield "segment_empty", f"The segment is empty; last time it had {before.counts.read} rows."
+    elif export.mode is Mode.MIRROR:
+        yield "segment_empty", "The segment is empty: mirroring it would empty the list."
+
+
+def _quality(now: Counts, before: Run | None) -> Iterator[tuple[str, str]]:
+    least = LEAST_USABLE
+    if before and before.counts.read:
+        least = max(least, usable(before.counts) - LARGEST_FALL)
+    if now.read and usable(now) < least:
+        yield (
+            "addresses_unusable",
+            f"Only {usable(now):.0%} of the rows have a usable address: is the email column right?",
+        )
+
+
+def _columns(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:
+    """A field that many had and nobody has now: its column was probably renamed or refilled."""
+    had = before.filled if before else {}
+    for name, count in had.items():
+        many = before is not None and count >= FEW_VALUES * max(1, people(before.counts))
+        if many and people(run.counts) and run.filled.get(name) == 0:
+            yield "column_empty", f"Nobody has a value for {name} any more; {count} people had one."
+
+
+def _size(export: Export, now: Counts, before: Run | None) -> Iterator[tuple[str, str]]:
+    old, new = people(before.counts) if before else 0, people(now)
+    if now.read and old:
+        percent = 100 * (new - old) / old
+        if percent < -export.guard.max_shrink_percent:
+            yield "segment_shrank", f"The segment shrank from {old} people to {new}."
+        if percent > export.guard.max_growth_percent:
+            yield "segment_grew", f"The segment grew from {old} people to {new}."
+    if new > MOST_PEOPLE >= old:
+        yield "segment_large", f"The segment has {new} people, more than {MOST_PEOPLE}."
+
+
+def _age(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:
+    if before and any(_is_older(new, before) for new in run.snapshots):
+        yield "snapshot_older", "The snapshot is older than the one of the last run."
+
+
+def usable(counts: Counts) -> float:
+    """Return the share of rows that have a usable address."""
+    return 1 - (counts.missing_email + counts.invalid) / counts.read if counts.read else 0.0
+
+
+def people(counts: Counts) -> int:
+    """Return how many people the segment holds to be on the lists."""
+    return counts.staged + counts.unchanged
+
+
+def _is_older(new: PinnedSnapshot, before: Run) -> bool:
+    return any(
+        new.segment == old.segment and new.complete_since < old.complete_since
+        for old in before.snapshots
+    )

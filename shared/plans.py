@@ -1,0 +1,50 @@
+"""The plan of a run: what it would do, before it does it."""
+
+from __future__ import annotations
+
+from shared.contacts.memory import Memory
+from shared.runs import Plan, Route, Run
+
+POLLS = 4
+"""Looks at the activities of a usual run."""
+
+MIRROR_CALLS = 12
+"""Of the route by lists: two lists made, four operations and their confirmation, counts."""
+
+CALLS_PER_MINUTE = 230
+
+
+def plan(run: Run, memory: Memory | None, leaving: int | None, calls_per_day: int) -> Plan:
+    """Return what *run*, which has staged everything, would do.
+
+    Args:
+        memory: As it was while the run was prepared; None where nothing is remembered.
+        leaving: People it knows whose addresses are not in the segment now.
+    """
+    calls = _calls(run, leaving or 0)
+    estimate = Plan(
+        calls=calls,
+        minutes=round(calls / CALLS_PER_MINUTE, 2),
+        quota_percent=round(100 * calls / calls_per_day, 2),
+    )
+    if memory is None:
+        return estimate
+    segments = range(sum(not snapshot.excluded for snapshot in run.snapshots))
+    moved = sum(memory.moved(segment) for segment in segments)
+    return estimate.having(
+        new=memory.new,
+        changed=memory.changed,
+        unchanged=sum(len(memory.kept(segment)) for segment in segments),
+        moved=moved,
+        leaving=max(0, leaving - moved) if leaving is not None and run.mirror else None,
+    )
+
+
+def _calls(run: Run, leaving: int) -> int:
+    calls = len(run.batches) + 2 * len(run.lists) + (POLLS if run.batches else 0)
+    if run.mirror and run.mirror.route is Route.LISTS:
+        calls += MIRROR_CALLS * len(run.mirror.lists)
+    if run.mirror and run.mirror.route is Route.MEMBERS:
+        members = sum(check.before or 0 for check in run.lists)
+        calls += 2 + members // 500 + leaving // 500
+    return calls

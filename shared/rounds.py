@@ -1,0 +1,140 @@
+"""The timer's round: start what is due, pick up what was left lying, say what was done."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+
+from shared.catalogue import Catalogue, pin
+from shared.connections import Connection
+from shared.due import is_due_by_clock, is_due_by_refresh
+from shared.errors import Conflict, ExportError, SegmentIncomplete
+from shared.events import Event, emit
+from shared.exports import Export
+from shared.jobs import Jobs, Trigger
+from shared.roles import Principal, Role
+from shared.runs import KEPT, PinnedSnapshot, Run, RunState
+from shared.segments.discovery import Segment
+from shared.tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+TIMER = Principal("timer", "timer", frozenset({Role.ADMINISTRATOR}))
+
+LOST_AFTER = timedelta(minutes=15)
+"""A run without a sign of life for so long has lost its message: locks last ten minutes."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One look at everything that may be due."""
+
+    jobs: Jobs
+    catalogue: Catalogue
+    tokens: Tokens
+    quiet: timedelta
+    now: Callable[[], datetime]
+
+    def make(self) -> str:
+        """Do what is due and return a sentence of what was done.
+
+        Trouble with one export does not keep the others waiting.
+        """
+        done: Counter[str] = Counter()
+        connections = {connection.id: connection for connection in self.jobs.connections.all()}
+        segments = cache(self.catalogue.segments)  # runs are picked up without them
+        for export in self.jobs.exports.all():
+            try:
+                done[self._look_at(export, connections.get(export.connection_id), segments)] += 1
+            except ExportError as error:
+                log.warning("export %s was passed over: %s", export.id, error.code)
+                done["passed over"] += 1
+        for connection in connections.values():
+            done["refreshed"] += self._care_for(connection)
+        done["cleared"] += self._clear_staged()
+        if not done["started"]:
+            emit(Event.NOTHING_NEW)
+        return ", ".join(f"{count} {what}" for what, count in sorted(done.items()) if count) or (
+            "nothing to do"
+        )
+
+    def _look_at(
+        self, export: Export, connection: Connection | None, segments: Callable[[], list[Segment]]
+    ) -> str:
+        active = self.jobs.ledger.active(export.id)
+        if active:
+            return self._pick_up(active)
+        last = self.jobs.ledger.last(export.id)
+        if not export.enabled:
+            return "disabled"
+        if connection is None or not connection.works_in(self.jobs.deployment_id):
+            return "not connected"
+        if is_due_by_clock(export, last, self.now()):
+            return self._start(export, "schedule")
+        if export.schedule == "refresh":
+            return self._start_if_refreshed(export, connection, segments())
+        return "not due"
+
+    def _start_if_refreshed(
+        self, export: Export, connection: Connection, segments: Sequence[Segment]
+    ) -> str:
+        try:
+            snapshots = pin(export, segments)
+        except SegmentIncomplete:
+            return "waiting for a complete snapshot"
+        last = self.jobs.ledger.last_pinned(export.id)
+        if not is_due_by_refresh(export, snapshots, last, connection, self.quiet):
+            return "without news"
+        return self._start(export, "refresh", snapshots)
+
+    def _start(
+        self, export: Export, trigger: Trigger, snapshots: Sequence[PinnedSnapshot] = ()
+    ) -> str:
+        try:
+            self.jobs.start(export.id, TIMER, trigger=trigger, snapshots=snapshots)
+        except Conflict:
+            return "under way"  # somebody was faster
+        return "started"
+
+    def _pick_up(self, run: Run) -> str:
+        """Carry on a run whose message vanished; end a held one that nobody approved."""
+        now = self.now()
+        if run.state is RunState.HELD and not run.cancel_requested:
+            if now - run.entered_at < KEPT:
+                return "held"
+            self.jobs.expire(run)
+            return "expired"
+        alive_until = max(run.updated_at, run.waiting.until if run.waiting else run.updated_at)
+        if now - alive_until < LOST_AFTER:
+            return "under way"
+        self.jobs.resume(run)
+        return "resumed"
+
+    def _clear_staged(self) -> int:
+        """Remove staged files that no run needs any more, and return of how many runs."""
+        cleared = 0
+        for key in self.jobs.ledger.keys_with_staged():
+            run = self.jobs.ledger.runs.find(key)
+            if run is None or is_over(run, self.now()):
+                self.jobs.ledger.unstage(key)
+                cleared += 1
+        return cleared
+
+    def _care_for(self, connection: Connection) -> bool:
+        try:
+            return self.tokens.care(connection, self.now())
+        except ExportError as error:
+            log.warning("connection %s was not refreshed: %s", connection.id, error.code)
+            return False
+
+
+def is_over(run: Run, now: datetime) -> bool:
+    """Say whether the staged files of *run* serve nothing any more."""
+    if not run.ended:
+        return False
+    may_be_retried = run.state is RunState.FAILED and bool(run.failed_batches)
+    return not may_be_retried or run.finished_at is None or now - run.finished_at > KEPT

@@ -1,0 +1,427 @@
+"""The run: one attempt to carry out an export, and the states it goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
+
+from shared.errors import Conflict, ExportError
+from shared.segments.snapshots import Snapshot
+from shared.steps import Step, StepKind
+
+PREPARED, SENT = 30, 70
+"""A run's progress, in percent, when all is staged and when all is sent."""
+
+KEPT = timedelta(days=7)
+"""How long failed batches and held runs keep their staged files at most."""
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    HELD = "held"
+    SENDING = "sending"
+    FOLLOWING = "following"
+    REMOVING = "removing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
+
+_STOPPED = frozenset({RunState.FAILED, RunState.CANCELLED})
+
+TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.PREPARING}) | _STOPPED,
+    RunState.PREPARING: frozenset({RunState.HELD, RunState.SENDING, RunState.COMPLETED}) | _STOPPED,
+    RunState.HELD: frozenset({RunState.SENDING, RunState.REMOVING}) | _STOPPED,
+    RunState.SENDING: frozenset({RunState.FOLLOWING}) | _STOPPED,
+    RunState.FOLLOWING: frozenset({RunState.SENDING, RunState.REMOVING, RunState.COMPLETED})
+    | _STOPPED,
+    RunState.REMOVING: frozenset({RunState.HELD, RunState.COMPLETED}) | _STOPPED,
+    RunState.COMPLETED: frozenset(),
+    RunState.FAILED: frozenset(),
+    RunState.CANCELLED: frozenset(),
+}
+
+STEP_OF: Mapping[RunState, StepKind] = {
+    RunState.QUEUED: StepKind.PREPARE,
+    RunState.PREPARING: StepKind.PREPARE,
+    RunState.SENDING: StepKind.SEND,
+    RunState.FOLLOWING: StepKind.FOLLOW,
+    RunState.REMOVING: StepKind.REMOVE,
+}
+"""Which step carries a run on from a state; a held run waits for a person."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def having(self, **changes: Any) -> Self:
+        """Return a copy with *changes*, validated anew."""
+        return type(self).model_validate({**dict(self), **changes})
+
+
+class BatchState(StrEnum):
+    """Where a batch stands: ``sending`` is the intent, noted before the call."""
+
+    STAGED = "staged"
+    SENDING = "sending"
+    SENT = "sent"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Batch(_Part):
+    """One import file of a run.
+
+    Attributes:
+        segment: Index into the export's segments.
+        file_name: Unique over all runs: by it a lost upload is found in the activity list.
+        refused: Rows Constant Contact did not take; *suppressed*: people who had unsubscribed.
+        errors: What the activity said, with addresses masked.
+        found: Lines of refused rows that narrowing has found; None if it has not been done.
+    """
+
+    number: NonNegativeInt
+    segment: NonNegativeInt = 0
+    rows: NonNegativeInt
+    bytes: NonNegativeInt
+    list_ids: tuple[str, ...]
+    file_name: str
+    activity_id: str | None = None
+    state: BatchState = BatchState.STAGED
+    sent_at: AwareDatetime | None = None
+    accepted: NonNegativeInt = 0
+    refused: NonNegativeInt = 0
+    suppressed: NonNegativeInt = 0
+    verdict: str | None = None
+    errors: tuple[str, ...] = ()
+    found: tuple[int, ...] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether Constant Contact has said its last word on it."""
+        return self.state in {BatchState.COMPLETED, BatchState.FAILED}
+
+
+class Probe(Batch):
+    """Some rows of batch *number*, from row *start* on, imported again to see what is refused."""
+
+    start: NonNegativeInt
+
+    @property
+    def told(self) -> bool:
+        """Whether Constant Contact has accounted for each of its rows."""
+        return self.state is BatchState.COMPLETED and self.verdict == "completed"
+
+
+class Counts(_Part):
+    """Contacts by what became of them."""
+
+    read: NonNegativeInt = 0
+    missing_email: NonNegativeInt = 0
+    invalid: NonNegativeInt = 0
+    duplicate: NonNegativeInt = 0
+    excluded: NonNegativeInt = 0
+    no_consent: NonNegativeInt = 0
+    unchanged: NonNegativeInt = 0
+    staged: NonNegativeInt = 0
+    accepted: NonNegativeInt = 0
+    refused: NonNegativeInt = 0
+    suppressed: NonNegativeInt = 0
+    removed: NonNegativeInt = 0
+    shortened_values: NonNegativeInt = 0
+    left_out_values: NonNegativeInt = 0
+
+    @property
+    def prepared_whole(self) -> bool:
+        """Whether every row that was read has exactly one fate."""
+        return self.read == (
+            self.missing_email
+            + self.invalid
+            + self.duplicate
+            + self.excluded
+            + self.no_consent
+            + self.unchanged
+            + self.staged
+        )
+
+    @property
+    def sent_whole(self) -> bool:
+        """Whether Constant Contact accounted for every row that was staged."""
+        return self.staged == self.accepted + self.refused + self.suppressed
+
+
+class Waiting(_Part):
+    """What a run waits for."""
+
+    reason: str
+    message: str
+    action: str = ""
+    since: AwareDatetime
+    until: AwareDatetime
+
+
+class Problem(_Part):
+    """Why a run ended or holds: a code for programs, a sentence for people, what to do."""
+
+    code: str
+    message: str
+    action: str = ""
+
+    @classmethod
+    def of(cls, error: ExportError) -> Self:
+        """Return *error* as a run document says it."""
+        return cls(code=error.code, message=str(error), action=error.action)
+
+
+class PinnedSnapshot(Snapshot):
+    """A snapshot as a run pinned it; *excluded* if its members are to be left out."""
+
+    excluded: bool = False
+
+
+class ListCheck(_Part):
+    """Members of a list before and after, by Constant Contact's own count.
+
+    Attributes:
+        accepted: The largest number of people that one segment brought to it.
+    """
+
+    list_id: str
+    before: NonNegativeInt | None = None
+    after: NonNegativeInt | None = None
+    accepted: NonNegativeInt = 0
+
+    @property
+    def plausible(self) -> bool:
+        """Whether everybody who was accepted can be a member; true if nobody counted."""
+        return self.after is None or self.after >= self.accepted
+
+
+class Route(StrEnum):
+    """How a mirror finds who has left.
+
+    ``nobody``: the memory shows that nobody has. ``members``: the list is read and compared
+    with the memory. ``lists``: everybody is imported to a second list, and what is not on that
+    is what has left.
+    """
+
+    NOBODY = "nobody"
+    MEMBERS = "members"
+    LISTS = "lists"
+
+
+class Stage(StrEnum):
+    """How far the mirroring of one list has come; each is confirmed before the next begins."""
+
+    WAITING = "waiting"
+    COPIED = "copied"
+    SUBTRACTED = "subtracted"
+    COUNTED = "counted"
+    SPARED = "spared"
+    REMOVED = "removed"
+    CLEARED = "cleared"
+
+
+class Mirrored(_Part):
+    """A list that the run mirrors.
+
+    Attributes:
+        keep_id: Temporary list of all that were imported; *stale_id*: of all who may have left.
+        calling: An operation whose intent is noted and whose activity may not be.
+        called_at: When that was.
+        chunk: Next piece of people to remove, where they are removed by their ids.
+        leaving: People to remove, once that is known.
+    """
+
+    list_id: str
+    keep_id: str | None = None
+    stale_id: str | None = None
+    stage: Stage = Stage.WAITING
+    calling: bool = False
+    called_at: AwareDatetime | None = None
+    activity_id: str | None = None
+    chunk: NonNegativeInt = 0
+    leaving: NonNegativeInt | None = None
+
+
+class Mirror(_Part):
+    """What a run does about people who left the segment.
+
+    Attributes:
+        why: In a sentence, why this route.
+        approved: A person has agreed to more removals than the export's guard lets pass.
+    """
+
+    route: Route
+    why: str
+    lists: tuple[Mirrored, ...] = ()
+    approved: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether everything is removed and cleared away."""
+        return all(mirrored.stage is Stage.CLEARED for mirrored in self.lists)
+
+
+class Plan(_Part):
+    """What a run would do, as far as the memory tells; None where nothing tells.
+
+    Attributes:
+        moved: People whose address changed; their old one is not counted as leaving.
+        calls: Requests to Constant Contact; *quota_percent* is their share of a day's.
+        minutes: At the rate that Constant Contact allows, without its own working time.
+    """
+
+    new: NonNegativeInt | None = None
+    changed: NonNegativeInt | None = None
+    unchanged: NonNegativeInt = 0
+    leaving: NonNegativeInt | None = None
+    moved: NonNegativeInt = 0
+    calls: NonNegativeInt = 0
+    minutes: float = 0
+    quota_percent: float = 0
+
+
+class Audit(_Part):
+    """Who did what to the run, and when."""
+
+    what: Literal["started", "approved", "cancelled", "retried"]
+    who: str
+    name: str
+    at: AwareDatetime
+
+
+class Run(_Part):
+    """The record of one run, kept in ``runs/<export_id>/<id>/run.json``.
+
+    Times are aware, in UTC; counts are contacts. ``position`` counts the messages that have
+    carried the run on: a message behind it is a repeat. ``turns`` counts the workers that have
+    taken it up: all but the last have been overtaken. ``phases`` holds seconds by state,
+    ``calls`` the requests sent to Constant Contact, ``filled`` the values of each mapped field.
+    Unknown fields are refused.
+    """
+
+    id: str
+    export_id: str
+    connection_id: str = ""
+    trigger: Literal["refresh", "schedule", "manual", "retry"] = "manual"
+    requested_by: str
+    state: RunState = RunState.QUEUED
+    progress: Annotated[int, Field(ge=0, le=100)] = 0
+    position: NonNegativeInt = 0
+    turns: NonNegativeInt = 0
+    hold: bool = False
+    full: bool = False
+    two_people: bool = False
+    retry_of: str | None = None
+    cancel_requested: bool = False
+    waiting: Waiting | None = None
+    error: Problem | None = None
+    last_trouble: str | None = None
+    snapshots: tuple[PinnedSnapshot, ...] = ()
+    counts: Counts = Counts()
+    reconciled: bool | None = None
+    batches: tuple[Batch, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    probe_calls: NonNegativeInt = 0
+    lists: tuple[ListCheck, ...] = ()
+    mirror: Mirror | None = None
+    plan: Plan | None = None
+    filled: dict[str, int] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    audit: tuple[Audit, ...] = ()
+    calls: NonNegativeInt = 0
+    polls: NonNegativeInt = 0
+    phases: dict[str, float] = Field(default_factory=dict)
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    entered_at: AwareDatetime
+    updated_at: AwareDatetime
+    finished_at: AwareDatetime | None = None
+
+    @property
+    def key(self) -> str:
+        """``<export_id>/<run_id>``, as messages and routes name the run."""
+        return f"{self.export_id}/{self.id}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ENDED
+
+    @property
+    def failing(self) -> bool:
+        """Whether it is being closed as failed; its worker may have died over that."""
+        return self.error is not None and not self.ended and self.state is not RunState.HELD
+
+    @property
+    def sent(self) -> int:
+        """How many batches Constant Contact has received."""
+        return sum(batch.activity_id is not None for batch in self.batches)
+
+    @property
+    def failed_batches(self) -> tuple[Batch, ...]:
+        """The batches Constant Contact did not carry out; they can be sent again for a while."""
+        return tuple(batch for batch in self.batches if batch.state is BatchState.FAILED)
+
+    def moved_to(self, state: RunState, now: datetime) -> Self:
+        """Return this run in *state*, or raise `Conflict` if the table has no such transition."""
+        if state not in TRANSITIONS[self.state]:
+            raise Conflict(f"A run that is {self.state} cannot become {state}.")
+        spent = (now - self.entered_at).total_seconds()
+        phases = {**self.phases, self.state: round(self.phases.get(self.state, 0.0) + spent, 3)}
+        return self.having(
+            state=state,
+            phases=phases,
+            entered_at=now,
+            updated_at=now,
+            waiting=None,
+            started_at=self.started_at or now,
+            finished_at=now if state in ENDED else None,
+            progress=100 if state is RunState.COMPLETED else self.progress,
+        )
+
+    def progressed(self) -> Self:
+        """Return this run with its progress as far as the batches have come."""
+        rows = sum(batch.rows for batch in self.batches)
+        if not rows or self.state not in {RunState.SENDING, RunState.FOLLOWING}:
+            return self
+        sent = sum(batch.rows for batch in self.batches if batch.sent_at)
+        ended = sum(batch.rows for batch in self.batches if batch.ended)
+        share = PREPARED + (SENT - PREPARED) * sent // rows + (99 - SENT) * ended // rows
+        return self.having(progress=max(self.progress, share))
+
+    def with_batch(self, number: int, **changes: Any) -> Self:
+        """Return this run with batch *number* changed."""
+        batches = list(self.batches)
+        batches[number] = batches[number].having(**changes)
+        return self.having(batches=tuple(batches))
+
+    def with_probe(self, probe: Probe) -> Self:
+        """Return this run with *probe* in the place it has, or as the newest."""
+        others = {each.file_name: each for each in self.probes} | {probe.file_name: probe}
+        return self.having(probes=tuple(others.values()))
+
+    def next_step(self, kind: StepKind) -> Step:
+        """Return the message that carries this run on."""
+        return Step(run=self.key, step=kind, position=self.position)
+
+
+def counted(counts: Counts, batches: Iterable[Batch]) -> Counts:
+    """Return *counts* with what Constant Contact said of *batches*."""
+    batches = tuple(batches)
+    return counts.having(
+        accepted=sum(batch.accepted for batch in batches),
+        refused=sum(batch.refused for batch in batches),
+        suppressed=sum(batch.suppressed for batch in batches),
+    )

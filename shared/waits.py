@@ -1,0 +1,65 @@
+"""How long to wait before going on, decided without waiting."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.errors import (
+    ActivityQueueFull,
+    AnswerLost,
+    Busy,
+    QuotaExceeded,
+    RateLimited,
+    TransientError,
+)
+from shared.runs import Waiting
+
+LONGEST_TROUBLE = timedelta(hours=24)
+"""Trouble that has gone on for so long without a break does not pass by itself."""
+
+_FIRST = timedelta(seconds=15)
+_LONGEST = timedelta(minutes=15)
+
+
+def wait_for(error: TransientError, before: Waiting | None, now: datetime) -> Waiting | None:
+    """Return what to wait for after *error*, or None when it has gone on for a day.
+
+    Args:
+        before: What the run waited for last, if it has not got on since.
+    """
+    troubled = before is not None and before.reason not in {"activities", QuotaExceeded.code}
+    since = before.since if before and troubled else now
+    match error:
+        case QuotaExceeded(until=until):
+            return Waiting(
+                reason=error.code,
+                message="Today's calls to Constant Contact are used up; it goes on at 00:00 UTC.",
+                action="Nothing is needed. Partners can ask Constant Contact for a larger quota.",
+                since=now,
+                until=max(until, now),
+            )
+        case _ if now - since > LONGEST_TROUBLE:
+            return None
+        case RateLimited(retry_after=float(seconds)):
+            delay = timedelta(seconds=seconds)
+        case Busy():
+            delay = _FIRST
+        case _:
+            delay = max(_first(error), min((now - since) / 2, _LONGEST))
+    return Waiting(
+        reason=error.code,
+        message=str(error),
+        action="Nothing is needed: the run goes on by itself.",
+        since=since,
+        until=now + delay,
+    )
+
+
+def _first(error: TransientError) -> timedelta:
+    match error:
+        case ActivityQueueFull():
+            return timedelta(seconds=60)
+        case AnswerLost() | RateLimited():
+            return timedelta(seconds=5)
+        case _:
+            return _FIRST
