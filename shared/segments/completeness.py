@@ -1,0 +1,76 @@
+"""Whether a copy of a segment is complete.
+
+Customer Insights does not say. A copy counts as complete when nothing in it was written for
+a while and when no file of it waits in an archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.errors import ExportError, SegmentIncomplete, SnapshotInvalid
+from shared.segments.listings import Copies, in_order, written
+from shared.segments.snapshots import Layout, Snapshot
+from shared.segments.source import SourceFile
+
+# Metadata that does not match its folder is waited for this many times longer.
+_PATIENCE = 3
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment found, with its newest copy.
+
+    Attributes:
+        path: Folder (ending in ``/``) or file of the newest copy.
+        files: Of the newest copy, complete or not.
+        snapshot: The newest copy, None if it is not complete.
+        trouble: Why it is not, None if it is.
+    """
+
+    name: str
+    layout: Layout
+    path: str
+    files: tuple[SourceFile, ...]
+    snapshot: Snapshot | None = None
+    trouble: ExportError | None = None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Decides whether a copy is complete."""
+
+    now: datetime
+    quiet: timedelta
+
+    def judged(self, segment: Segment, snapshot: Snapshot) -> Segment:
+        """Return *segment* with *snapshot*, or with what is in its way."""
+        cold = next((file for file in snapshot.files if file.tier == "Archive"), None)
+        if cold is not None:
+            return replace(
+                segment,
+                trouble=SnapshotInvalid(
+                    "The file is in the archive tier, where it cannot be read",
+                    file=cold.name,
+                    action="Move the segment's files to the hot, cool or cold tier.",
+                ),
+            )
+        if self.now - snapshot.complete_since < self.quiet:
+            return self.waiting(segment, "Its files were written a moment ago")
+        return replace(segment, snapshot=snapshot)
+
+    def patient(self, files: Iterable[SourceFile]) -> bool:
+        """Tell whether nothing was written for so long that contradictions will stay."""
+        return self.now - written(files) >= _PATIENCE * self.quiet
+
+    def waiting(self, segment: Segment, why: str) -> Segment:
+        return replace(
+            segment, trouble=SegmentIncomplete(f"{segment.name} is not complete yet. {why}.")
+        )
+
+
+def dated_segment(root: str, table: str, copies: Copies) -> Segment:
+    path = f"{root}{table}/{copies.stamp}/"
+    return Segment(table, Layout.DATED_FOLDERS, path, in_order(copies.files))
