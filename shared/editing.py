@@ -1,0 +1,228 @@
+"""Exports as people save them: checked as a whole before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared import audit
+from shared.catalogue import Catalogue
+from shared.connections import Connection, ConnectionState
+from shared.constant_contact.client import Client
+from shared.errors import Conflict, DocumentChanged, Fault, Invalid, faults_of
+from shared.exports import Export, Mode, find_faults
+from shared.ids import slug
+from shared.ledger import Ledger
+from shared.roles import Principal, Role, require, require_use
+from shared.storage.documents import Records
+
+_OURS = ("disabled_reason", "updated_at", "updated_by")
+"""Fields that the app writes; what a caller sends for them is passed over."""
+
+_BLANK: Mapping[str, Any] = {
+    "id": "new",
+    "display_name": "new",
+    "connection_id": "none",
+    "segments": [{"name": "none", "list_ids": ["00000000-0000-0000-0000-000000000000"]}],
+    "mapping": {"email": "none"},
+}
+"""Stands in for fields that are not valid, so that the others can be checked all the same."""
+
+
+@dataclass(frozen=True)
+class Editor:
+    """Creates, replaces and deletes exports. Saving does not run.
+
+    Attributes:
+        forget: Drops the memory of an export.
+    """
+
+    exports: Records[Export]
+    connections: Records[Connection]
+    catalogue: Catalogue
+    client_for: Callable[[str], Client]
+    ledger: Ledger
+    forget: Callable[[str], None]
+    now: Callable[[], datetime]
+
+    def create(self, content: Mapping[str, Any], who: Principal) -> tuple[Export, str]:
+        """Save a new export and return it with its ETag.
+
+        Raises:
+            Invalid: With every fault at once.
+            Conflict: The id is taken.
+        """
+        given = content.get("id")
+        export_id = given if given is not None else self._free_id(content.get("display_name"))
+        export = self._checked({**content, "id": export_id}, who)
+        try:
+            etag = self.exports.create(export.id, export)
+        except DocumentChanged:
+            raise Conflict(
+                "There is an export with this id already.", location=f"/api/exports/{export.id}"
+            ) from None
+        audit.note("export_created", who, after=_state(export), export_id=export.id)
+        return export, etag
+
+    def check(self, content: Mapping[str, Any], who: Principal) -> list[Fault]:
+        """Return what is wrong with an export that is being written, and write nothing.
+
+        Asks Constant Contact nothing, so that it can be asked while somebody types: whether the
+        lists and custom fields exist is left to the save.
+        """
+        export, faults = _read({"id": "new", **content})
+        connected = self._may_use(export.connection_id, who)
+        return faults + _besides(
+            faults,
+            find_faults(
+                export,
+                connected=connected,
+                list_ids=export.list_ids,
+                custom_fields={key.removeprefix("cf:") for key in export.mapping},
+                columns=self._columns(export),
+                mirrored_elsewhere=self._mirrored_elsewhere(export),
+            ),
+        )
+
+    def replace(
+        self, export_id: str, content: Mapping[str, Any], etag: str, who: Principal
+    ) -> tuple[Export, str]:
+        """Save the export over the one read under *etag* and return it with its new ETag.
+
+        Raises:
+            DocumentChanged: Somebody else has saved it since.
+        """
+        before, _ = self.exports.read(export_id)
+        self._require_use(before.connection_id, who)
+        content = {**content, "id": export_id}
+        export = self._switched_off(before, content, who) or self._checked(content, who)
+        etag = self.exports.replace(export_id, export, etag)
+        audit.note(
+            "export_replaced", who, before=_state(before), after=_state(export), export_id=export.id
+        )
+        return export, etag
+
+    def delete(self, export_id: str, who: Principal, etag: str | None = None) -> None:
+        """Delete the export; its runs stay as the record of what was sent.
+
+        Raises:
+            Conflict: A run is under way.
+            DocumentChanged: It is not the version that was read under *etag*.
+        """
+        export, _ = self.exports.read(export_id)
+        self._require_use(export.connection_id, who)
+        active = self.ledger.active(export_id)
+        if active:
+            raise Conflict(
+                "A run of this export is under way: cancel it first.",
+                location=f"/api/runs/{active.key}",
+            )
+        self.exports.delete(export_id, etag)
+        self.forget(export_id)
+        audit.note("export_deleted", who, before=_state(export), export_id=export.id)
+
+    def _free_id(self, display_name: object) -> str:
+        wanted = slug(display_name if isinstance(display_name, str) else "")
+        taken = set(self.exports.keys())
+        numbered = (f"{wanted[:60]}-{number}" for number in range(2, len(taken) + 3))
+        return wanted if wanted not in taken else next(id_ for id_ in numbered if id_ not in taken)
+
+    def _switched_off(
+        self, before: Export, content: Mapping[str, Any], who: Principal
+    ) -> Export | None:
+        """Return the export if all that changes is that it is off: that must always work."""
+        export, faults = _read(content)
+        if faults or export.enabled or _state(export) != _state(before.having(enabled=False)):
+            return None
+        return before.having(enabled=False, updated_at=self.now(), updated_by=who.name)
+
+    def _checked(self, content: Mapping[str, Any], who: Principal) -> Export:
+        export, faults = _read(content)
+        if export.opt_outs and export.opt_outs.addresses == "plain":
+            require(who, Role.ADMINISTRATOR)
+        connected = self._may_use(export.connection_id, who)
+        list_ids: set[str] = set()
+        custom_fields: set[str] = set()
+        if connected:
+            client = self.client_for(export.connection_id)
+            list_ids = {contact_list.id for contact_list in client.lists(counts=False)}
+            if any(key.startswith("cf:") for key in export.mapping):
+                custom_fields = {field.name for field in client.custom_fields()}
+        faults += _besides(
+            faults,
+            find_faults(
+                export,
+                connected=connected,
+                list_ids=list_ids,
+                custom_fields=custom_fields,
+                columns=self._columns(export),
+                mirrored_elsewhere=self._mirrored_elsewhere(export),
+            ),
+        )
+        if faults:
+            raise Invalid("The export cannot be saved as it is.", faults)
+        return export.having(updated_at=self.now(), updated_by=who.name)
+
+    def _columns(self, export: Export) -> dict[str, list[str] | None]:
+        segments = self.catalogue.segments()
+        formats = {target.name: target.format for target in export.segments}
+        return {
+            name: self.catalogue.columns(segments, name, formats.get(name))
+            for name in [*formats, *export.exclude_segments]
+        }
+
+    def _may_use(self, connection_id: str, who: Principal) -> bool:
+        """Check that *who* may use the connection; return whether it is there and connected."""
+        connection = self.connections.find(connection_id)
+        if connection is None:
+            require(who, Role.CONTRIBUTOR)
+            return False
+        require_use(who, connection.usable_by)
+        return connection.state is ConnectionState.CONNECTED
+
+    def _require_use(self, connection_id: str, who: Principal) -> None:
+        connection = self.connections.find(connection_id)
+        require_use(who, connection.usable_by if connection else ())
+
+    def _mirrored_elsewhere(self, export: Export) -> set[str]:
+        """Return the lists that other exports mirror; none are looked for if this one does not."""
+        if export.mode is not Mode.MIRROR:
+            return set()
+        return {
+            list_id
+            for other in self.exports.all()
+            if other.id != export.id and other.mode is Mode.MIRROR
+            for list_id in other.list_ids
+        }
+
+
+def _read(content: Mapping[str, Any]) -> tuple[Export, list[Fault]]:
+    """Return the export, and what is wrong with it by itself; faulty fields are blank."""
+    kept = {name: value for name, value in content.items() if name not in _OURS}
+    try:
+        return Export.model_validate(kept), []
+    except ValidationError as error:
+        faults = faults_of(error)
+    sound = {
+        name: value
+        for name, value in kept.items()
+        if name in Export.model_fields and name not in _fields(faults)
+    }
+    return Export.model_validate({**_BLANK, **sound}), faults
+
+
+def _besides(known: Sequence[Fault], found: Sequence[Fault]) -> list[Fault]:
+    """Return the faults that are not about a field with a fault already."""
+    return [fault for fault in found if not _fields([fault]) <= _fields(known)]
+
+
+def _fields(faults: Sequence[Fault]) -> set[str]:
+    return {fault.field.partition(".")[0] for fault in faults}
+
+
+def _state(export: Export) -> dict[str, Any]:
+    return export.model_dump(mode="json", exclude=set(_OURS))

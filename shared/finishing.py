@@ -1,0 +1,141 @@
+"""Finish: what came of a run, and nothing left lying about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.constant_contact.client import Client
+from shared.errors import NotFound
+from shared.events import Event, emit
+from shared.exports import Export
+from shared.ledger import Ledger, Turn
+from shared.opt_outs import OptOuts
+from shared.refusals import refusals
+from shared.remembering import Remembering
+from shared.runs import Problem, Run, RunState
+from shared.sending import origin_name, staged_name
+from shared.storage.documents import Records
+
+_EVENTS = {
+    RunState.COMPLETED: Event.RUN_COMPLETED,
+    RunState.FAILED: Event.RUN_FAILED,
+    RunState.CANCELLED: Event.RUN_CANCELLED,
+}
+_SENT = frozenset({RunState.SENDING, RunState.FOLLOWING, RunState.REMOVING})
+"""States in which something may have reached Constant Contact."""
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """Closes runs. All of it can be repeated, whatever of it was done before."""
+
+    exports: Records[Export]
+    ledger: Ledger
+    remembering: Remembering
+    opt_outs: OptOuts
+
+    def finish(self, turn: Turn, client: Client) -> None:
+        """Close a run whose batches have all ended: completed, or failed if one of them did."""
+        count_lists(turn, client)
+        self._name_refused(turn.run)
+        export = self.exports.find(turn.run.export_id)
+        if export:
+            self.opt_outs.write(export, client)
+        failed = turn.run.failed_batches
+        if not failed:
+            self.end(turn, RunState.COMPLETED)
+            return
+        verdicts = ", ".join(sorted({batch.verdict or "failed" for batch in failed}))
+        problem = Problem(
+            code="batches_failed",
+            message=f"Constant Contact did not carry out {len(failed)} of the "
+            f"{len(turn.run.batches)} uploaded files ({verdicts}).",
+            action="Retry the run within seven days: it sends those files again.",
+        )
+        self.end(turn, RunState.FAILED, problem)
+
+    def end(self, turn: Turn, state: RunState, problem: Problem | None = None) -> None:
+        """Close the run in *state*; staged files go, but those of failed batches.
+
+        Why it ends is written down first, so that a worker that dies here leaves the reason; the
+        files go before the last word, so that a run that has ended has left nothing behind.
+        """
+        if problem:
+            turn.close(lambda run: run.having(error=problem))
+        run = turn.run
+        if state is RunState.COMPLETED or run.state in _SENT:
+            self.remembering.remember(run)
+        keep = [
+            name(batch.number)
+            for batch in run.failed_batches
+            for name in (staged_name, origin_name)
+        ]
+        self.ledger.unstage(run.key, keep if state is RunState.FAILED else ())
+        if run.retry_of and run.batches:  # whose files these are copies of
+            self.ledger.unstage(f"{run.export_id}/{run.retry_of}")
+        run = turn.close(
+            lambda run: run.moved_to(state, turn.now()).having(
+                error=problem, reconciled=reconciled(run)
+            )
+        )
+        emit(_EVENTS[state], **facts(run))
+        if run.reconciled is False:
+            emit(Event.RUN_UNRECONCILED, **facts(run))
+
+    def _name_refused(self, run: Run) -> None:
+        """Put the rows that Constant Contact did not take behind the rejects."""
+        audiences = [snapshot for snapshot in run.snapshots if not snapshot.excluded]
+        for batch in run.batches:
+            if not batch.refused and not batch.suppressed:
+                continue
+            try:
+                origin = self.ledger.staged(run.key, origin_name(batch.number))
+            except NotFound:
+                continue  # an earlier try came as far as removing it: the lines are there
+            lines = refusals(batch, audiences[batch.segment], origin)
+            self.ledger.append_rejects(run.key, lines)
+
+
+def count_lists(turn: Turn, client: Client) -> None:
+    """Read each list's members again: a check that does not rest on the activities."""
+    run = turn.run
+    checks = []
+    for check in run.lists:
+        contact_list = client.contact_list(check.list_id, count=True)
+        brought = [0] * (1 + max((batch.segment for batch in run.batches), default=0))
+        for batch in run.batches:
+            if check.list_id in batch.list_ids:
+                brought[batch.segment] += batch.accepted
+        members = contact_list.count if contact_list else None
+        checks.append(check.having(after=members, accepted=max(brought)))
+    turn.note(lambda run: run.having(lists=tuple(checks)))
+
+
+def reconciled(run: Run) -> bool | None:
+    """Say whether the run's numbers add up; None while it has nothing to add up.
+
+    The lists are an independent check: whoever was accepted is a member afterwards.
+    """
+    if not run.counts.read and not run.batches:
+        return None
+    return (
+        run.counts.prepared_whole
+        and run.counts.sent_whole
+        and all(batch.verdict == "completed" for batch in run.batches)
+        and all(check.plausible for check in run.lists)
+    )
+
+
+def facts(run: Run) -> dict[str, str | int | float | bool | None]:
+    """Return what an event says of *run*: ids, counts and seconds."""
+    return {
+        "run_id": run.id,
+        "export_id": run.export_id,
+        "state": run.state.value,
+        "trigger": run.trigger,
+        "code": run.error.code if run.error else None,
+        "seconds": round(sum(run.phases.values()), 3),
+        "calls": run.calls,
+        "reconciled": run.reconciled,
+        **run.counts.model_dump(),
+    }

@@ -1,0 +1,406 @@
+"""Runs from start to end: one queue message carries a run one step on.
+
+A message only wakes a run; what is done next, the run document decides. So a message that comes
+twice, late or never does no harm: one behind the run's position is dropped, and a run whose
+message vanished is found by the timer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from shared import audit
+from shared.connections import Connection
+from shared.constant_contact.client import Client
+from shared.errors import (
+    Busy,
+    Conflict,
+    DocumentGone,
+    ExportError,
+    Forbidden,
+    NotFound,
+    Overtaken,
+    ServiceUnavailable,
+    TerminalError,
+    TransientError,
+    TroublePersists,
+)
+from shared.events import Event, emit
+from shared.exports import Export
+from shared.finishing import Finishing
+from shared.following import follow, follow_again_in
+from shared.ids import new_run_id
+from shared.ledger import Ledger, RunCancelled, Turn
+from shared.mirroring import Mirroring
+from shared.narrowing import narrow
+from shared.preparing import Preparing
+from shared.roles import Principal, require_use
+from shared.runs import STEP_OF, Audit, PinnedSnapshot, Problem, Route, Run, RunState, Waiting
+from shared.sending import send
+from shared.steps import Step, StepKind
+from shared.storage.documents import Records
+from shared.storage.leases import Leases
+from shared.storage.queue import StepQueue
+from shared.tracing import step_span
+from shared.waits import LONGEST_TROUBLE, wait_for
+
+log = logging.getLogger(__name__)
+
+BUSY_DELAY = timedelta(seconds=15)
+OUTAGE_DELAY = timedelta(seconds=60)
+SENDER = "sender"
+"""The lease for sending: one run at a time per API key, which all of this app's runs share."""
+
+Trigger = Literal["refresh", "schedule", "manual", "retry"]
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What it takes to start runs and carry them on."""
+
+    exports: Records[Export]
+    connections: Records[Connection]
+    ledger: Ledger
+    leases: Leases
+    queue: StepQueue
+    client_for: Callable[[str], Client]
+    preparing: Preparing
+    mirroring: Mirroring
+    finishing: Finishing
+    poll: timedelta
+    deployment_id: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def start(
+        self,
+        export_id: str,
+        who: Principal,
+        *,
+        trigger: Trigger = "manual",
+        hold: bool = False,
+        full: bool = False,
+        retry_of: str | None = None,
+        snapshots: Sequence[PinnedSnapshot] = (),
+    ) -> Run:
+        """Queue a run of the export and return its document.
+
+        Args:
+            retry_of: Id of a failed run whose failed batches are to be sent again.
+            snapshots: What to send, where the caller has looked already.
+
+        Raises:
+            NotFound: There is no such export.
+            Forbidden: The connection may not be used by *who*.
+            Conflict: A run is under way (with its location), the export is disabled, its
+                connection needs a person, or there is nothing to retry.
+        """
+        export, _ = self.exports.read(export_id)
+        connection = self.connections.find(export.connection_id)
+        if connection is None or not connection.works_in(self.deployment_id):
+            raise Conflict("The export's connection is not connected; an administrator can do it.")
+        require_use(who, connection.usable_by)
+        if not export.enabled:
+            raise Conflict("The export is disabled.")
+        if retry_of:
+            self._require_failed(f"{export_id}/{retry_of}")
+        now = self.now()
+        run = Run(
+            id=new_run_id(now),
+            export_id=export_id,
+            connection_id=export.connection_id,
+            trigger="retry" if retry_of else trigger,
+            requested_by=who.name,
+            hold=hold,
+            full=full,
+            two_people=export.two_people,
+            retry_of=retry_of,
+            snapshots=tuple(snapshots),
+            audit=(Audit(what="started", who=who.id, name=who.name, at=now),),
+            created_at=now,
+            entered_at=now,
+            updated_at=now,
+        )
+        self.ledger.open(run)
+        self._queue_next(run)
+        emit(Event.RUN_QUEUED, run_id=run.id, export_id=export_id, trigger=run.trigger)
+        audit.note(
+            "run_started",
+            who,
+            after={"state": run.state, "trigger": run.trigger, "hold": hold, "full": full},
+            run_id=run.id,
+            export_id=export_id,
+        )
+        return run
+
+    def _require_failed(self, key: str) -> None:
+        run = self.ledger.runs.find(key)
+        if run is None or run.state is not RunState.FAILED or not run.failed_batches:
+            raise Conflict("That run has no failed batches to send again.")
+        if not self.ledger.has_staged(key):
+            raise Conflict("The files of that run are gone; start a new run instead.")
+
+    def approve(self, key: str, who: Principal) -> Run:
+        """Let a held run send exactly what it has staged.
+
+        Raises:
+            Conflict: The run is not held.
+            Forbidden: The export asked for two people and *who* started the run.
+        """
+        run, _ = self.ledger.runs.read(key)
+        connection, _ = self.connections.read(run.connection_id)
+        require_use(who, connection.usable_by)
+        now = self.now()
+
+        def approved(run: Run) -> Run:
+            if run.state is not RunState.HELD or run.cancel_requested:
+                raise Conflict(f"Only a held run can be approved; this one is {run.state}.")
+            if run.plan is None:
+                raise Conflict("Nothing was prepared, so there is nothing to send: cancel the run.")
+            if run.two_people and any(a.who == who.id and a.what == "started" for a in run.audit):
+                raise Forbidden(
+                    "Another person than the one who started the run has to approve it."
+                )
+            entry = Audit(what="approved", who=who.id, name=who.name, at=now)
+            mirror = run.mirror and run.mirror.having(approved=True)
+            removing = run.phases.get(RunState.REMOVING) is not None
+            state = RunState.REMOVING if removing else RunState.SENDING
+            return run.moved_to(state, now).having(
+                audit=(*run.audit, entry), position=run.position + 1, error=None, mirror=mirror
+            )
+
+        run = self.ledger.runs.update(key, approved)
+        audit.note(
+            "run_approved",
+            who,
+            before={"state": RunState.HELD},
+            after={"state": run.state},
+            run_id=run.id,
+            export_id=run.export_id,
+        )
+        self._queue_next(run)
+        return run
+
+    def cancel(self, key: str, who: Principal) -> Run:
+        """Ask for the run to be cancelled; it is, before its next call to Constant Contact.
+
+        Raises:
+            Conflict: The run has ended.
+        """
+        now = self.now()
+
+        def cancelled(run: Run) -> Run:
+            if run.ended:
+                raise Conflict(f"The run has ended already: it is {run.state}.")
+            if run.cancel_requested:
+                return run
+            entry = Audit(what="cancelled", who=who.id, name=who.name, at=now)
+            return run.having(
+                cancel_requested=True, error=None, audit=(*run.audit, entry), updated_at=now
+            )
+
+        run = self.ledger.runs.update(key, cancelled)
+        audit.note(
+            "run_cancelled",
+            who,
+            before={"cancel_requested": False},
+            after={"cancel_requested": True},
+            run_id=run.id,
+            export_id=run.export_id,
+        )
+        # Nobody may be at it just now: it may be held, or wait for hours.
+        self.queue.send(run.next_step(StepKind.FINISH))
+        return run
+
+    def perform(self, step: Step, *, redelivered: bool = False) -> None:
+        """Carry the run on by one step.
+
+        Returning completes the message; what comes next is queued already. Raises only what
+        nobody foresaw, so that the host delivers the message again.
+        """
+        with step_span(f"step {step.step}", step.traceparent, run=step.run, position=step.position):
+            self._perform(step, redelivered=redelivered)
+
+    def _perform(self, step: Step, *, redelivered: bool) -> None:
+        try:
+            run = self.ledger.runs.find(step.run)
+            if run is None:
+                log.warning("dropped a step: its run is gone")
+            elif not run.ended and step.position == run.position:
+                with self.leases.hold(f"exports/{run.export_id}"):
+                    self._take_turn(step)
+            elif redelivered and step.position + 1 == run.position and run.state in STEP_OF:
+                self._queue_next(run)  # the worker may have been killed just before it did
+        except Overtaken:
+            log.info("dropped a step: another worker has carried its run on")
+        except Busy:
+            self.queue.send(step, BUSY_DELAY)
+        except ServiceUnavailable as outage:
+            # The run document cannot be written just now, so the message keeps count.
+            if step.outages * OUTAGE_DELAY >= LONGEST_TROUBLE:
+                raise
+            log.warning("a step waits: %s", outage)
+            self.queue.send(step.after_outage(), OUTAGE_DELAY)
+
+    def _take_turn(self, step: Step) -> None:
+        turn = self.ledger.turn(step.run)
+        if turn.run.ended or turn.run.position != step.position:
+            return
+        turn.begin()
+        client = self.client_for(turn.run.connection_id)
+        client.still_wanted = turn.check
+        turn.calls = lambda: client.calls
+        if turn.run.failing:
+            self._close(turn, client, RunState.FAILED, turn.run.error)
+            return
+        try:
+            waiting = self._attempt(turn, client)
+            if turn.run.state in STEP_OF:
+                turn.advance(waiting)
+                self._queue_next(turn.run)
+        except RunCancelled:
+            self._close(turn, client, RunState.CANCELLED, turn.run.error)
+        except TerminalError as error:
+            self._close(turn, client, RunState.FAILED, Problem.of(error))
+
+    def _close(self, turn: Turn, client: Client, state: RunState, problem: Problem | None) -> None:
+        """End the run; its temporary lists go now if they can, or else with the next run."""
+        client.still_wanted = lambda: None
+        try:
+            self.mirroring.clear(turn, client)
+        except ExportError as error:
+            log.info("temporary lists stay for now: %s", error.code)
+        self.finishing.end(turn, state, problem)
+
+    def _attempt(self, turn: Turn, client: Client) -> Waiting | None:
+        """Do what the run's state asks for and return what the next step has to wait for."""
+        before = turn.run
+        try:
+            return self._carry_on(turn, client)
+        except (Overtaken, RunCancelled, TerminalError):
+            raise
+        except NotFound:
+            raise DocumentGone from None
+        except TransientError as error:
+            got_on = turn.run.state is not before.state or turn.run.sent > before.sent
+            waiting = wait_for(error, None if got_on else before.waiting, self.now())
+            if waiting is None:
+                raise TroublePersists(error) from None
+            emit(
+                Event.RUN_WAITING,
+                run_id=turn.run.id,
+                export_id=turn.run.export_id,
+                code=waiting.reason,
+            )
+            return waiting
+        except Exception as error:
+            trouble = type(error).__name__
+            turn.close(lambda run: run.having(last_trouble=trouble))
+            raise
+
+    def _carry_on(self, turn: Turn, client: Client) -> Waiting | None:
+        if turn.run.cancel_requested:
+            raise RunCancelled
+        match turn.run.state:
+            case RunState.QUEUED | RunState.PREPARING:
+                self._prepare(turn, client)
+                return None
+            case RunState.SENDING:
+                return self._send(turn, client)
+            case RunState.FOLLOWING:
+                return self._follow(turn, client)
+            case RunState.REMOVING:
+                return self._remove(turn, client)
+            case state:
+                log.warning("a run that is %s got a step", state)
+                return None
+
+    def _prepare(self, turn: Turn, client: Client) -> None:
+        if not self.ledger.is_claimed_by(turn.run):
+            raise RunCancelled  # another run of the export was faster
+        export, _ = self.exports.read(turn.run.export_id)
+        self.preparing.prepare(turn, export, client)
+
+    def _send(self, turn: Turn, client: Client) -> Waiting:
+        with self.leases.hold(SENDER):
+            self.mirroring.open_lists(turn, client)
+            send(turn, client, self.ledger)
+        turn.note(lambda run: run.moved_to(RunState.FOLLOWING, self.now()))
+        return self._wait_for_activities(turn)
+
+    def _follow(self, turn: Turn, client: Client) -> Waiting | None:
+        if not follow(turn, client) or not self._narrow(turn, client):
+            return self._wait_for_activities(turn)
+        if may_remove(turn.run):
+            turn.note(lambda run: run.moved_to(RunState.REMOVING, self.now()))
+        else:
+            self.finishing.finish(turn, client)
+        return None
+
+    def _narrow(self, turn: Turn, client: Client) -> bool:
+        export = self.exports.find(turn.run.export_id)
+        return narrow(turn, client, self.ledger, export.refusal_calls if export else 0)
+
+    def _remove(self, turn: Turn, client: Client) -> Waiting | None:
+        export, _ = self.exports.read(turn.run.export_id)
+        if not self.mirroring.carry_on(turn, export, client):
+            return self._wait_for_activities(turn)
+        if turn.run.state is RunState.REMOVING:
+            self.finishing.finish(turn, client)
+        return None
+
+    def _wait_for_activities(self, turn: Turn) -> Waiting:
+        before = turn.run.waiting
+        now = self.now()
+        return Waiting(
+            reason="activities",
+            message="Constant Contact is working on the uploaded files.",
+            since=before.since if before and before.reason == "activities" else now,
+            until=now + follow_again_in(turn.run.polls, self.poll),
+        )
+
+    def abandon(self, step: Step) -> None:
+        """Close the run whose step failed on every delivery."""
+        run = self.ledger.runs.find(step.run)
+        if run is None or run.ended or run.position != step.position:
+            return
+        problem = Problem(
+            code="step_failed",
+            message=f"The step {step.step} failed on every try: {run.last_trouble or 'no answer'}.",
+            action="Look at the app's log at the time the run ended, then start the run again.",
+        )
+        turn = self.ledger.turn(step.run)
+        turn.begin()
+        self.finishing.end(turn, RunState.FAILED, problem)
+
+    def resume(self, run: Run) -> None:
+        """Queue the step of a run whose message vanished; of a held one, what cancels it."""
+        self._queue_next(run)
+
+    def expire(self, run: Run) -> None:
+        """Ask for the end of a run that nobody approved in time: from here on, nobody can."""
+        problem = Problem(
+            code="hold_expired",
+            message="Nobody approved the run in time, so it was not sent.",
+            action="Start the run again; it takes the newest snapshot.",
+        )
+
+        def expired(run: Run) -> Run:
+            if run.state is not RunState.HELD or run.cancel_requested:
+                return run
+            return run.having(cancel_requested=True, error=problem, updated_at=self.now())
+
+        self.queue.send(self.ledger.runs.update(run.key, expired).next_step(StepKind.FINISH))
+
+    def _queue_next(self, run: Run) -> None:
+        delay = run.waiting.until - self.now() if run.waiting else timedelta(0)
+        self.queue.send(run.next_step(STEP_OF.get(run.state, StepKind.FINISH)), delay)
+
+
+def may_remove(run: Run) -> bool:
+    """Say whether everything that must come before removals has: all imports, all counts."""
+    mirrors = run.mirror is not None and run.mirror.route is not Route.NOBODY
+    return mirrors and not run.failed_batches and run.counts.sent_whole
