@@ -1,0 +1,1 @@
+"""The app's Azure resources, and the checks of what describes them."""
