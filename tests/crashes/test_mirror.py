@@ -1,0 +1,78 @@
+"""A mirror is killed anywhere: exactly those who left the segment leave the list."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from local.constant_contact import ConstantContact
+from shared.runs import Route, RunState
+from tests.conftest import Figure
+from tests.crashes.enumeration import enumerate_points
+from tests.crashes.instances import Instances
+from tests.crashes.worker import Moment
+
+PEOPLE = [(f"member{n}@example.com", f"First{n}", "Boston") for n in range(6)]
+STRANGER = "stranger@example.com"
+REFUSED = "member4@example.com"
+LEFT = {email for email, *_ in PEOPLE[:2]}
+STAY = {email for email, *_ in PEOPLE[2:]}
+
+
+def order(lane: Instances) -> tuple[str, str]:
+    """Save a new mirror of a list that everybody is on; return the ids of both."""
+    list_id = lane.app.constant_contact.add_list(f"List {uuid4()}")
+    for email in LEFT | STAY:
+        lane.app.constant_contact.add_contact(email, lists=[list_id])
+    export_id = lane.save_export(
+        segments=[{"name": "Members", "list_ids": [list_id], "format": {"header": True}}],
+        mode="mirror",
+        guard={"max_shrink_percent": 100, "max_removed_percent": 100},
+    )
+    return export_id, list_id
+
+
+@pytest.mark.parametrize("route", [Route.LISTS, Route.MEMBERS])
+def test_killed_at_any_call_a_mirror_removes_exactly_the_leavers(
+    lanes: list[Instances], constant_contact: ConstantContact, route: Route, figure: Figure
+) -> None:
+    """Who left goes, also from nowhere else; who could not be imported this time stays."""
+    elsewhere = constant_contact.add_list("Somebody else's")
+    for email in LEFT | STAY:
+        constant_contact.add_contact(email, lists=[elsewhere])
+    if route is Route.LISTS:
+        constant_contact.refuse(REFUSED)
+    for lane in lanes:
+        lane.app.put_segment("Members", PEOPLE)
+
+    def survive(lane: Instances, number: int, moment: Moment) -> bool:
+        export_id, list_id = order(lane)
+        first = None
+        if route is Route.MEMBERS:
+            # A first run makes the list equal to the segment, so that it is known who leaves.
+            lane.app.put_segment("Members", PEOPLE)
+            lane.do(start=export_id)
+            first = lane.run_of(export_id)
+        constant_contact.add_contact(STRANGER, lists=[list_id] if route is Route.MEMBERS else [])
+        lane.app.put_segment("Members", PEOPLE[2:])
+        met = lane.do_and_die(number, moment, start=export_id)
+        run = lane.recover(export_id, first)
+
+        assert run.state is RunState.COMPLETED, run.error
+        assert run.reconciled is True
+        assert run.mirror is not None
+        assert run.mirror.route is route
+        assert run.counts.removed == 2
+        strangers = {STRANGER} if route is Route.MEMBERS else set()
+        assert constant_contact.members(list_id) == STAY | strangers
+        assert constant_contact.members(elsewhere) == STAY | LEFT
+        assert not [name for name in constant_contact.lists().values() if export_id in name]
+        assert not lane.staged(run)
+        lane.forget(export_id, list_id)
+        return met
+
+    covered = enumerate_points(lanes, 45, survive)
+
+    figure(f"crashes: killed at {covered} points, a mirror ({route}) removed exactly the leavers")
+    assert covered

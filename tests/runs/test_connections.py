@@ -1,0 +1,105 @@
+"""What a run does when its connection does not hold, and what it never lets out."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from local.constant_contact import ConstantContact
+from local.key_vault import KeyVault
+from shared.errors import Conflict
+from shared.roles import LOCAL
+from shared.runs import RunState
+from shared.steps import write_step
+from shared.tokens import TokenSet
+from tests.conftest import Figure
+from tests.runs.app import PEOPLE, App, Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """An app whose exports were saved before the segments came: those are news."""
+    return Clock(ahead=timedelta(minutes=-1))
+
+
+def test_a_revoked_consent_ends_the_run_with_what_to_do(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    constant_contact.revoke()
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.FAILED
+    assert run.error is not None
+    assert run.error.code == "reconnect_required"
+    assert "connect it again" in run.error.action
+    assert not constant_contact.imports
+
+
+def test_exports_of_a_broken_connection_rest_and_go_on_once_it_is_connected(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    constant_contact.revoke()
+    assert app.product.round.make() == "1 started"
+    app.drain()
+    assert app.product.round.make() == "1 not connected"
+    with pytest.raises(Conflict):
+        app.product.jobs.start(export_id, LOCAL)
+
+    app.clock.pass_by(timedelta(seconds=5))
+    app.reconnect()
+    assert app.product.round.make() == "1 started"
+    app.drain()
+
+    assert constant_contact.members(list_id) == {email for email, *_ in PEOPLE}
+
+
+def test_an_access_token_that_expires_during_a_run_is_renewed_once(
+    app: App, export_id: str, constant_contact: ConstantContact, key_vault: KeyVault
+) -> None:
+    before = key_vault.secrets["connection-main"]
+    constant_contact.expire_access_tokens()
+    calls = len([call for call in constant_contact.calls if call.path.endswith("/token")])
+
+    run = app.run(export_id)
+
+    refreshes = [call for call in constant_contact.calls if call.path.endswith("/token")][calls:]
+    assert run.state is RunState.COMPLETED
+    assert len(refreshes) == 1
+    assert key_vault.secrets["connection-main"] != before
+
+
+def test_no_token_and_no_address_leaves_where_it_belongs(
+    app: App,
+    export_id: str,
+    constant_contact: ConstantContact,
+    key_vault: KeyVault,
+    caplog: pytest.LogCaptureFixture,
+    figure: Figure,
+) -> None:
+    """Documents, queue messages and logs of a run with refusals and a renewed token."""
+    caplog.set_level(logging.DEBUG)
+    constant_contact.refuse("person3@example.com")
+    constant_contact.options.errors_name_address = True
+    old = TokenSet.model_validate_json(key_vault.secrets["connection-main"])
+    constant_contact.expire_access_tokens()
+
+    app.run(export_id)
+
+    new = TokenSet.model_validate_json(key_vault.secrets["connection-main"])
+    tokens = {t for s in (old, new) for t in (s.access_token, s.refresh_token)}
+    documents = {
+        name: app.container.download_blob(name).readall().decode("utf-8", "replace")
+        for name in app.container.list_blob_names()
+    }
+    messages = [write_step(step) for step, _ in app.waits.sent]
+    logs = [record.getMessage() for record in caplog.records]
+    texts = [*documents.values(), *messages, *logs]
+    assert not [text[:80] for text in texts if any(token in text for token in tokens)]
+    assert not [text[:80] for text in texts if "@example.com" in text.lower()]
+    figure(
+        f"{len(tokens)} tokens and 20 addresses searched in {len(documents)} documents, "
+        f"{len(messages)} messages and {len(logs)} log records of a run: none found"
+    )

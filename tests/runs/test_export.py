@@ -1,0 +1,419 @@
+"""An export from snapshot to list, over the real parts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import timedelta
+from hashlib import sha256
+
+import pytest
+
+from local.constant_contact import ConstantContact
+from shared.errors import Conflict, Forbidden, Invalid
+from shared.roles import LOCAL, Principal, Role
+from shared.runs import Run, RunState
+from shared.steps import Step, StepKind
+from tests.runs.app import EMAILS, PEOPLE, App
+
+IMPORT = "/v3/activities/contacts_file_import"
+
+
+def rejects(app: App, run: Run) -> list[dict[str, str]]:
+    text = b"".join(app.product.ledger.rejects(run.key)).decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_a_run_puts_the_segment_on_the_list(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    run = app.run(export_id)
+
+    assert run.state is RunState.COMPLETED
+    assert run.reconciled is True
+    assert run.progress == 100
+    assert run.counts.read == run.counts.staged == run.counts.accepted == 20
+    assert constant_contact.members(list_id) == EMAILS
+
+
+def test_every_row_that_is_not_sent_is_named_with_its_reason(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    rows = [*PEOPLE, ("", "No", "Boston"), ("not an address", "Bad", "x"), PEOPLE[0]]
+    app.put_segment("Spring", rows)
+
+    run = app.run(app.create_export("Spring", list_id))
+
+    found = {(line["row"], line["reason"]) for line in rejects(app, run)}
+    assert found == {("22", "email_missing"), ("23", "email_invalid"), ("24", "duplicate")}
+    assert run.counts.prepared_whole
+    assert constant_contact.members(list_id) == EMAILS
+
+
+def test_completed_with_row_errors_is_not_success_for_those_rows(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    constant_contact.refuse("person3@example.com")
+    constant_contact.add_contact("person4@example.com", permission="unsubscribed")
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.COMPLETED
+    assert (run.counts.accepted, run.counts.refused, run.counts.suppressed) == (18, 1, 1)
+    assert run.reconciled is True
+    lines = [line for line in rejects(app, run) if line["reason"] == "refused_by_constant_contact"]
+    assert [(line["file"], line["row"]) for line in lines] == [("Spring.csv", "5")]
+    assert constant_contact.members(list_id) == EMAILS - {
+        "person3@example.com",
+        "person4@example.com",
+    }
+
+
+def test_a_run_that_has_ended_leaves_no_staged_files(app: App, export_id: str) -> None:
+    run = app.run(export_id)
+
+    names = [name for name in app.container.list_blob_names() if name.startswith(f"runs/{run.key}")]
+    assert names == [f"runs/{run.key}/rejects.csv", f"runs/{run.key}/run.json"]
+
+
+def test_a_second_run_while_one_is_under_way_is_refused_with_its_location(
+    app: App, export_id: str
+) -> None:
+    first = app.product.jobs.start(export_id, LOCAL)
+
+    with pytest.raises(Conflict) as refused:
+        app.product.jobs.start(export_id, LOCAL)
+
+    assert refused.value.location == f"/api/runs/{first.key}"
+
+
+def test_an_unchanged_segment_costs_no_import(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    app.run(export_id)
+    imports = len(constant_contact.imports)
+
+    again = app.run(export_id)
+
+    assert again.state is RunState.COMPLETED
+    assert again.counts.unchanged == 20
+    assert len(constant_contact.imports) == imports
+
+
+def test_only_changed_people_are_sent(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    app.run(export_id)
+    app.put_segment("Spring", [*PEOPLE[:-1], (PEOPLE[-1][0], "Renamed", "Boston")])
+
+    run = app.run(export_id)
+
+    assert (run.counts.unchanged, run.counts.staged) == (19, 1)
+    contact = constant_contact.contact(PEOPLE[-1][0])
+    assert contact is not None
+    assert contact.values["first_name"] == "Renamed"
+
+
+def test_a_refused_row_is_tried_again(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    constant_contact.refuse("person3@example.com")
+    app.run(export_id)
+
+    again = app.run(export_id)
+
+    assert (again.counts.unchanged, again.counts.staged, again.counts.refused) == (19, 1, 1)
+
+
+def test_a_full_run_sends_everybody_and_says_so(app: App, export_id: str) -> None:
+    app.run(export_id)
+
+    run = app.run(export_id, full=True)
+
+    assert run.counts.accepted == 20
+    assert run.notes == ("Everyone is sent, as asked for.",)
+
+
+def test_another_mapping_makes_the_next_run_full(app: App, export_id: str) -> None:
+    app.run(export_id)
+    app.product.exports.update(
+        export_id, lambda export: export.having(mapping={"email": "EMailAddress1"})
+    )
+
+    run = app.run(export_id)
+
+    assert run.counts.accepted == 20
+    assert run.notes
+
+
+def test_the_memory_holds_no_address(app: App, export_id: str) -> None:
+    app.run(export_id)
+
+    for name in app.container.list_blob_names():
+        content = app.container.download_blob(name).readall().lower()
+        assert b"@example.com" not in content, name
+
+
+def test_a_held_run_sends_nothing_until_it_is_approved(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    held = app.run(export_id, hold=True)
+    assert held.state is RunState.HELD
+    assert held.counts.staged == 20
+    assert not constant_contact.imports
+
+    app.put_segment("Spring", [])  # what was shown is sent, whatever came since
+    app.product.jobs.approve(held.key, LOCAL)
+    app.drain()
+
+    assert app.read(held).state is RunState.COMPLETED
+    assert constant_contact.members(list_id) == EMAILS
+
+
+def test_a_held_run_that_is_cancelled_is_discarded(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    held = app.run(export_id, hold=True)
+
+    app.product.jobs.cancel(held.key, LOCAL)
+    app.drain()
+
+    assert app.read(held).state is RunState.CANCELLED
+    assert not constant_contact.imports
+    assert not app.product.ledger.has_staged(held.key)
+
+
+def test_who_started_a_run_may_not_approve_it_where_two_people_are_asked_for(
+    app: App, list_id: str
+) -> None:
+    app.put_segment("Spring", PEOPLE)
+    held = app.run(app.create_export("Spring", list_id, two_people=True), hold=True)
+
+    with pytest.raises(Forbidden):
+        app.product.jobs.approve(held.key, LOCAL)
+
+    other = Principal("2", "Bo", frozenset({Role.ADMINISTRATOR}))
+    assert app.product.jobs.approve(held.key, other).state is RunState.SENDING
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        ([], "segment_empty"),
+        (PEOPLE[:10], "segment_shrank"),
+        ([(first, email, city) for email, first, city in PEOPLE], "addresses_unusable"),
+    ],
+    ids=["empty", "halved", "columns swapped"],
+)
+def test_numbers_that_look_wrong_hold_the_run(
+    app: App,
+    export_id: str,
+    constant_contact: ConstantContact,
+    rows: list[tuple[str, ...]],
+    code: str,
+) -> None:
+    app.run(export_id)
+    imports = len(constant_contact.imports)
+    app.put_segment("Spring", rows)
+
+    held = app.run(export_id)
+
+    assert held.state is RunState.HELD
+    assert held.error is not None
+    assert held.error.code == code
+    assert len(constant_contact.imports) == imports
+
+
+def test_a_lost_answer_is_looked_up_before_anything_is_repeated(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    constant_contact.faults.drop(IMPORT, "after", times=1)
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.COMPLETED
+    assert len(constant_contact.imports) == 1
+    assert run.counts.accepted == 20
+
+
+def test_an_upload_that_never_arrived_is_sent_again(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    constant_contact.faults.drop(IMPORT, "before", times=1)
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.COMPLETED
+    assert len(constant_contact.imports) == 1
+
+
+def test_a_spent_quota_waits_until_midnight_utc(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    constant_contact.use_quota(10_000)
+
+    run = app.run(export_id)
+
+    longest = max(delay for _, delay in app.waits.sent)
+    assert run.state is RunState.COMPLETED
+    assert longest > timedelta(0)
+
+
+def test_a_message_delivered_twice_changes_nothing(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    run = app.product.jobs.start(export_id, LOCAL)
+
+    def twice(step: Step, redelivered: bool) -> None:
+        app.product.jobs.perform(step, redelivered=redelivered)
+        app.product.jobs.perform(step, redelivered=True)
+
+    app.drain(twice)
+
+    assert app.read(run).state is RunState.COMPLETED
+    assert len(constant_contact.imports) == 1
+
+
+def test_a_failed_activity_fails_the_run_and_can_be_retried(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    constant_contact.faults.end(nth=(1,), state="failed")
+    failed = app.run(export_id)
+    assert failed.state is RunState.FAILED
+    assert failed.error is not None
+    assert failed.error.code == "batches_failed"
+    assert failed.reconciled is False
+
+    retried = app.run(export_id, retry_of=failed.id)
+
+    assert retried.state is RunState.COMPLETED
+    assert retried.reconciled is True
+    assert constant_contact.members(list_id) == EMAILS
+    assert not app.product.ledger.has_staged(failed.key)
+
+
+def test_a_step_that_fails_on_every_try_closes_the_run(app: App, export_id: str) -> None:
+    run = app.product.jobs.start(export_id, LOCAL)
+
+    app.product.jobs.abandon(Step(run=run.key, step=StepKind.PREPARE, position=0))
+
+    closed = app.read(run)
+    assert closed.state is RunState.FAILED
+    assert closed.error is not None
+    assert closed.error.code == "step_failed"
+
+
+def test_removing_the_connection_stops_the_run_and_disables_the_export(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    run = app.product.jobs.start(export_id, LOCAL)
+
+    app.product.removal.remove("main", LOCAL)
+    app.drain()
+
+    assert app.read(run).state is RunState.CANCELLED
+    assert not constant_contact.imports
+    export, _ = app.product.exports.read(export_id)
+    assert (export.enabled, export.disabled_reason) == (False, "connection_removed")
+
+
+def test_saving_names_every_fault_at_once(app: App, list_id: str) -> None:
+    app.put_segment("Spring", PEOPLE)
+
+    with pytest.raises(Invalid) as refused:
+        app.create_export(
+            "Spring",
+            "00000000-0000-0000-0000-000000000000",
+            mapping={"email": "NoSuchColumn", "cf:nothing": "City"},
+            exclude_segments=["Autumn"],
+        )
+
+    assert {fault.code for fault in refused.value.faults} == {
+        "unknown_list",
+        "unknown_column",
+        "unknown_custom_field",
+        "unknown_segment",
+    }
+
+
+def test_a_plan_says_what_the_run_then_does(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    app.run(export_id)
+    changed = (PEOPLE[0][0], "Renamed", "Boston")
+    app.put_segment("Spring", [changed, *PEOPLE[1:], ("new@example.com", "New", "Boston")])
+
+    first = app.run(export_id, hold=True)
+    app.product.jobs.cancel(first.key, LOCAL)
+    app.drain()
+    second = app.run(export_id, hold=True)
+    app.product.jobs.approve(second.key, LOCAL)
+    app.drain()
+
+    assert first.plan == second.plan
+    assert first.plan is not None
+    assert (first.plan.new, first.plan.changed, first.plan.unchanged) == (1, 1, 19)
+    assert app.read(second).counts.accepted == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [("EMailAddress1,GivenName,City", "column_missing"), (None, "column_empty")],
+    ids=["gone", "empty"],
+)
+def test_a_column_that_is_gone_or_runs_empty_holds_the_run(
+    app: App, export_id: str, constant_contact: ConstantContact, header: str | None, code: str
+) -> None:
+    app.run(export_id)
+    imports = len(constant_contact.imports)
+    if header:
+        text = "\n".join([header, *(",".join(row) for row in PEOPLE)])
+        app.segments.upload_blob("Spring.csv", text + "\n", overwrite=True)
+    else:
+        app.put_segment("Spring", [(email, "", city) for email, _, city in PEOPLE])
+
+    held = app.run(export_id)
+
+    assert held.state is RunState.HELD
+    assert held.error is not None
+    assert held.error.code == code
+    assert len(constant_contact.imports) == imports
+
+
+@pytest.mark.parametrize(
+    ("addresses", "column", "value"),
+    [
+        ("plain", "email", "gone@example.com"),
+        ("hashed", "email_sha256", sha256(b"gone@example.com").hexdigest()),
+    ],
+)
+def test_who_opted_out_is_written_where_the_export_says(
+    app: App,
+    constant_contact: ConstantContact,
+    list_id: str,
+    addresses: str,
+    column: str,
+    value: str,
+) -> None:
+    constant_contact.add_contact("gone@example.com")
+    constant_contact.unsubscribe("gone@example.com")
+    app.put_segment("Spring", PEOPLE)
+    container = app.add_container("consent-data")
+    wanted = {"container": "consent-data", "addresses": addresses}
+    export_id = app.create_export("Spring", list_id, opt_outs=wanted)
+
+    app.run(export_id)
+
+    text = container.download_blob(f"{export_id}.csv").readall().decode()
+    (line,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert line[column] == value
+    assert line["opted_out_by"] == "Contact"
+
+
+def test_deleting_an_export_forgets_whom_it_sent(app: App, export_id: str) -> None:
+    app.run(export_id)
+    assert list(app.container.list_blob_names(name_starts_with="memory/"))
+
+    app.product.editor.delete(export_id, LOCAL)
+
+    assert not list(app.container.list_blob_names(name_starts_with="memory/"))

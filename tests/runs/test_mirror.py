@@ -1,0 +1,175 @@
+"""A mirror: who left the segment leaves the list, and nobody else does."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.constant_contact import ConstantContact
+from shared.roles import LOCAL
+from shared.runs import Route, RunState
+from tests.runs.app import App
+
+MEMBERS = [(f"member{n}@example.com", f"First{n}", "Boston") for n in range(1000)]
+DROPPED = {email for email, *_ in MEMBERS[:50]}
+REFUSED = {email for email, *_ in MEMBERS[50:60]}
+UNSUBSCRIBED = {email for email, *_ in MEMBERS[60:65]}
+EMAILS = {email for email, *_ in MEMBERS}
+
+
+@pytest.fixture
+def list_id(constant_contact: ConstantContact) -> str:
+    return constant_contact.add_list("Members")
+
+
+@pytest.fixture
+def export_id(app: App, list_id: str) -> str:
+    app.put_segment("Members", MEMBERS)
+    return app.create_export("Members", list_id, mode="mirror")
+
+
+def test_exactly_those_who_left_the_segment_leave_the_list(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """The first mirror of a list that others have filled: it is compared as a whole."""
+    for email, *_ in MEMBERS:
+        constant_contact.add_contact(email, lists=[list_id])
+    for email in REFUSED:
+        constant_contact.refuse(email)
+    for email in UNSUBSCRIBED:
+        constant_contact.unsubscribe(email)
+    app.put_segment("Members", MEMBERS[50:])
+
+    run = app.run(app.create_export("Members", list_id, mode="mirror"))
+
+    assert run.state is RunState.COMPLETED, run.error
+    assert run.mirror is not None
+    assert run.mirror.route is Route.LISTS
+    assert run.counts.removed == 50
+    assert constant_contact.members(list_id) == EMAILS - DROPPED
+    assert set(constant_contact.lists()) == {list_id}
+
+
+def test_a_mirror_is_not_read_again_where_nobody_has_left(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    app.run(export_id)
+    imports = len(constant_contact.imports)
+
+    run = app.run(export_id)
+
+    assert run.mirror is not None
+    assert run.mirror.route is Route.NOBODY
+    assert run.counts.unchanged == 1000
+    assert len(constant_contact.imports) == imports
+
+
+def test_few_leavers_of_a_short_list_are_removed_by_reading_it(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    app.run(export_id)
+    imports = len(constant_contact.imports)
+    app.put_segment("Members", MEMBERS[50:])
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.COMPLETED, run.error
+    assert run.mirror is not None
+    assert run.mirror.route is Route.MEMBERS
+    assert run.counts.removed == 50
+    assert len(constant_contact.imports) == imports
+    assert constant_contact.members(list_id) == EMAILS - DROPPED
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        MEMBERS[:500],
+        [*MEMBERS, *((f"more{n}@example.com", "", "") for n in range(4000))],
+        [(first, email, city) for email, first, city in MEMBERS],
+    ],
+    ids=["empty", "halved", "grown", "columns swapped"],
+)
+def test_a_segment_that_looks_wrong_leaves_the_list_untouched(
+    app: App,
+    export_id: str,
+    constant_contact: ConstantContact,
+    list_id: str,
+    rows: list[tuple[str, ...]],
+) -> None:
+    app.run(export_id)
+    app.put_segment("Members", rows)
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.HELD
+    assert constant_contact.members(list_id) == EMAILS
+
+
+def test_removals_beyond_the_limit_wait_for_a_person(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    for email, *_ in MEMBERS:
+        constant_contact.add_contact(email, lists=[list_id])
+    app.put_segment("Members", MEMBERS[:700])
+
+    held = app.run(app.create_export("Members", list_id, mode="mirror"))
+
+    assert held.state is RunState.HELD
+    assert held.error is not None
+    assert held.error.code == "removals_large"
+    assert constant_contact.members(list_id) == EMAILS
+
+    app.product.jobs.approve(held.key, LOCAL)
+    app.drain()
+
+    assert app.read(held).state is RunState.COMPLETED
+    assert constant_contact.members(list_id) == {email for email, *_ in MEMBERS[:700]}
+
+
+def test_a_failed_import_removes_nobody(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    for email, *_ in MEMBERS:
+        constant_contact.add_contact(email, lists=[list_id])
+    app.put_segment("Members", MEMBERS[50:])
+    constant_contact.faults.end("contacts_file_import", nth=(1,), state="failed", share=0.5)
+
+    run = app.run(app.create_export("Members", list_id, mode="mirror"))
+
+    assert run.state is RunState.FAILED
+    assert constant_contact.members(list_id) == EMAILS
+
+
+def test_lists_of_others_are_never_cleared_away(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    foreign = constant_contact.add_list("mirror of my own 20261123T060000Z-7f3a9c keep 0")
+    leftover = constant_contact.add_list(f"mirror {export_id} 20261123T060000Z-7f3a9c keep 0")
+
+    app.run(export_id)
+
+    assert foreign in constant_contact.lists()
+    assert leftover not in constant_contact.lists()
+
+
+def test_a_changed_address_is_one_person_and_the_old_one_leaves_with_the_run(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    people = [(email, first, f"id-{n}") for n, (email, first, _) in enumerate(MEMBERS[:100])]
+    app.put_segment("Members", people)
+    export_id = app.create_export(
+        "Members", list_id, mode="mirror", identity="City", mapping={"email": "EMailAddress1"}
+    )
+    app.run(export_id)
+    app.put_segment("Members", [("moved@example.com", "First0", "id-0"), *people[1:]])
+
+    run = app.run(export_id)
+
+    assert run.plan is not None
+    assert (run.plan.new, run.plan.changed, run.plan.moved, run.plan.leaving) == (0, 1, 1, 0)
+    assert run.counts.removed == 1
+    assert constant_contact.members(list_id) == {
+        "moved@example.com",
+        *(email for email, *_ in people[1:]),
+    }

@@ -1,0 +1,59 @@
+"""More instances of the app, each a process of its own; see `tests.scenarios.worker`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.scenarios.desk import Places
+
+Process = subprocess.Popen[str]
+
+
+@contextmanager
+def workers(places: Places, task: str, count: int) -> Iterator[list[Process]]:
+    """Have *count* instances ready for *task*."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.scenarios.worker", task],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    try:
+        for process in processes:
+            tell(process, places.to_json())
+        for process in processes:
+            assert answer(process) == "ready"
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def run_all(processes: list[Process]) -> list[Any]:
+    """Start the task everywhere at once and return what each process answers."""
+    for process in processes:
+        tell(process, "go")
+    return [answer(process) for process in processes]
+
+
+def tell(process: Process, line: str) -> None:
+    """Send a line."""
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def answer(process: Process) -> Any:
+    """Return what the process says next; None if it died first."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    return json.loads(line) if line else None
