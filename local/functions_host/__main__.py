@@ -25,9 +25,13 @@ def main() -> None:
     )
     stopped = threading.Event()
 
+    asked = False
+
     def stop(number: int, frame: FrameType | None) -> None:
-        if stopped.is_set():
+        nonlocal asked
+        if asked:
             os._exit(1)  # functions are still running; their messages come back
+        asked = True  # not what `stopped` says: the end of standard input sets that too
         stopped.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -608,6 +608,7 @@ def test_a_queue_function_can_be_started_with_a_message_of_ones_own(
 
 FUNCTION_APP = """
 import os, time
+from pathlib import Path
 import azure.functions as func
 app = func.FunctionApp()
 
@@ -619,6 +620,10 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
 def perform(message: func.QueueMessage) -> None:
     if message.get_body() == b"crash":
         os.kill(os.getpid(), 9)
+    if message.get_body() == b"wait":
+        Path("started").touch()
+        while not Path("go-on").exists():
+            time.sleep(0.02)
 """
 
 
@@ -630,6 +635,7 @@ def _process(folder: Path, storage: str, *options: str) -> Iterator[subprocess.P
         [sys.executable, "-m", "local.functions_host", "--port", "0", *options],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "EXPORT_STORAGE": storage},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -656,6 +662,50 @@ def test_a_process_stops_cleanly_when_it_is_told(
         assert process.wait(20) == 0
         assert process.stderr
         assert "INFO host Executed health (succeeded" in process.stderr.read()
+
+
+def _stopping(process: subprocess.Popen[str], folder: Path, jobs: QueueClient) -> None:
+    """Have the end of standard input stop *process* while its function waits for ``go-on``."""
+    address = _address(process)
+    jobs.send_message("wait")
+    eventually((folder / "started").exists)
+    assert process.stdin
+    process.stdin.close()
+    eventually(lambda: not _answers(address))
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/api/health", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def test_the_end_of_standard_input_and_a_signal_are_one_request_to_stop(
+    tmp_path: Path, storage_account: str, queues: QueueServiceClient
+) -> None:
+    """Whoever ends the process sends both, and which of them comes first is chance."""
+    jobs = queues.get_queue_client("jobs")
+    with _process(tmp_path, storage_account, "--until-stdin-ends") as process:
+        _stopping(process, tmp_path, jobs)
+        process.send_signal(signal.SIGTERM)
+        (tmp_path / "go-on").touch()
+
+        assert process.wait(20) == 0
+    assert _waiting(jobs) == 0
+
+
+def test_a_second_signal_ends_the_process_at_once(
+    tmp_path: Path, storage_account: str, queues: QueueServiceClient
+) -> None:
+    jobs = queues.get_queue_client("jobs")
+    with _process(tmp_path, storage_account, "--until-stdin-ends") as process:
+        _stopping(process, tmp_path, jobs)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(20) == 1
+    assert _waiting(jobs) == 1
 
 
 def test_a_message_whose_process_died_comes_back_when_its_lock_has_run_out(
