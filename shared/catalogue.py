@@ -66,7 +66,7 @@ def pin(export: Export, segments: Sequence[Segment]) -> tuple[PinnedSnapshot, ..
     """
     formats = {target.name: target.format for target in export.segments}
     pinned = []
-    for name in [*formats, *export.exclude_segments]:
+    for name in export.segment_names:
         segment = named(segments, name)
         if segment is None:
             raise SegmentAbsent(f"There is no snapshot of the segment {name}.")

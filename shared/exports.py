@@ -184,6 +184,11 @@ class Export(_Part):
         return tuple(dict.fromkeys(i for target in self.segments for i in target.list_ids))
 
     @property
+    def segment_names(self) -> tuple[str, ...]:
+        """Every segment the export reads: those it sends, then those it leaves out."""
+        return (*(target.name for target in self.segments), *self.exclude_segments)
+
+    @property
     def columns(self) -> Mapping[str, str]:
         """Every column the export reads → the field of the export that names it."""
         named = {column: f"mapping.{field}" for field, column in self.mapping.items()}

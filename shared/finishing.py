@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.constant_contact.client import Client
-from shared.errors import NotFound
+from shared.errors import MirrorStopped, NotFound
 from shared.events import Event, emit
-from shared.exports import Export
 from shared.ledger import Ledger, Turn
 from shared.opt_outs import OptOuts
 from shared.refusals import refusals
 from shared.remembering import Remembering
-from shared.runs import Problem, Run, RunState
+from shared.runs import Problem, Route, Run, RunState
 from shared.sending import origin_name, staged_name
-from shared.storage.documents import Records
 
 _EVENTS = {
     RunState.COMPLETED: Event.RUN_COMPLETED,
@@ -29,30 +27,17 @@ _SENT = frozenset({RunState.SENDING, RunState.FOLLOWING, RunState.REMOVING})
 class Finishing:
     """Closes runs. All of it can be repeated, whatever of it was done before."""
 
-    exports: Records[Export]
     ledger: Ledger
     remembering: Remembering
     opt_outs: OptOuts
 
     def finish(self, turn: Turn, client: Client) -> None:
-        """Close a run whose batches have all ended: completed, or failed if one of them did."""
+        """Close a run whose batches have all ended: completed, or failed if it fell short."""
         count_lists(turn, client)
         self._name_refused(turn.run)
-        export = self.exports.find(turn.run.export_id)
-        if export:
-            self.opt_outs.write(export, client)
-        failed = turn.run.failed_batches
-        if not failed:
-            self.end(turn, RunState.COMPLETED)
-            return
-        verdicts = ", ".join(sorted({batch.verdict or "failed" for batch in failed}))
-        problem = Problem(
-            code="batches_failed",
-            message=f"Constant Contact did not carry out {len(failed)} of the "
-            f"{len(turn.run.batches)} uploaded files ({verdicts}).",
-            action="Retry the run within seven days: it sends those files again.",
-        )
-        self.end(turn, RunState.FAILED, problem)
+        self.opt_outs.write(turn.run.export, client)
+        problem = find_shortfall(turn.run)
+        self.end(turn, RunState.FAILED if problem else RunState.COMPLETED, problem)
 
     def end(self, turn: Turn, state: RunState, problem: Problem | None = None) -> None:
         """Close the run in *state*; staged files go, but those of failed batches.
@@ -94,6 +79,26 @@ class Finishing:
                 continue  # an earlier try came as far as removing it: the lines are there
             lines = refusals(batch, audiences[batch.segment], origin)
             self.ledger.append_rejects(run.key, lines)
+
+
+def find_shortfall(run: Run) -> Problem | None:
+    """Return what *run*, whose batches have all ended, has not done of what it was to do."""
+    if failed := run.failed_batches:
+        verdicts = ", ".join(sorted({batch.verdict or "failed" for batch in failed}))
+        return Problem(
+            code="batches_failed",
+            message=f"Constant Contact did not carry out {len(failed)} of the "
+            f"{len(run.batches)} uploaded files ({verdicts}).",
+            action="Retry the run within seven days: it sends those files again.",
+        )
+    if run.mirror and run.mirror.route is not Route.NOBODY and not run.mirror.done:
+        return Problem.of(
+            MirrorStopped(
+                "Constant Contact did not account for everybody who was sent, so who has left "
+                "the segment was not taken off the list."
+            )
+        )
+    return None
 
 
 def count_lists(turn: Turn, client: Client) -> None:

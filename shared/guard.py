@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared.exports import Export, Mode
+from shared.exports import Export, Guard, Mode
 from shared.runs import Counts, PinnedSnapshot, Problem, Run
 
 LEAST_USABLE = 0.5
@@ -26,20 +26,21 @@ MOST_PEOPLE = 1_000_000
 _ACTION = "Look at the segment. If the numbers are right, approve the run; otherwise cancel it."
 
 
-def find_concerns(export: Export, run: Run, before: Run | None) -> list[Problem]:
+def find_concerns(run: Run, before: Run | None) -> list[Problem]:
     """Return what speaks against sending *run* without asking, most serious first.
 
     Args:
         before: The export's last completed run; None for a first run.
     """
-    found = [*_emptiness(export, run.counts, before), *_quality(run.counts, before)]
-    found += [*_columns(run, before), *_size(export, run.counts, before), *_age(run, before)]
+    found = [*_emptiness(run.export, run.counts, before), *_quality(run.counts, before)]
+    found += [*_columns(run, before), *_size(run.export.guard, run.counts, before)]
+    found += _age(run, before)
     return [Problem(code=code, message=message, action=_ACTION) for code, message in found]
 
 
-def find_removal_concern(export: Export, leaving: int, members: int) -> Problem | None:
+def find_removal_concern(guard: Guard, leaving: int, members: int) -> Problem | None:
     """Return what speaks against removing *leaving* of a list's *members* without asking."""
-    limit = export.guard.max_removed_percent
+    limit = guard.max_removed_percent
     if 100 * leaving <= limit * members:
         return None
     return Problem(
@@ -78,13 +79,13 @@ def _columns(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:
             yield "column_empty", f"Nobody has a value for {name} any more; {count} people had one."
 
 
-def _size(export: Export, now: Counts, before: Run | None) -> Iterator[tuple[str, str]]:
+def _size(guard: Guard, now: Counts, before: Run | None) -> Iterator[tuple[str, str]]:
     old, new = people(before.counts) if before else 0, people(now)
     if now.read and old:
         percent = 100 * (new - old) / old
-        if percent < -export.guard.max_shrink_percent:
+        if percent < -guard.max_shrink_percent:
             yield "segment_shrank", f"The segment shrank from {old} people to {new}."
-        if percent > export.guard.max_growth_percent:
+        if percent > guard.max_growth_percent:
             yield "segment_grew", f"The segment grew from {old} people to {new}."
     if new > MOST_PEOPLE >= old:
         yield "segment_large", f"The segment has {new} people, more than {MOST_PEOPLE}."

@@ -90,7 +90,8 @@ class Jobs:
 
         Args:
             retry_of: Id of a failed run whose failed batches are to be sent again.
-            snapshots: What to send, where the caller has looked already.
+            snapshots: What to send, where the caller has looked already; passed over where
+                the export has come to name other segments since.
 
         Raises:
             NotFound: There is no such export.
@@ -108,9 +109,11 @@ class Jobs:
         if retry_of:
             self._require_failed(f"{export_id}/{retry_of}")
         now = self.now()
+        named = tuple(snapshot.segment for snapshot in snapshots)
         run = Run(
             id=new_run_id(now),
             export_id=export_id,
+            export=export,
             connection_id=export.connection_id,
             trigger="retry" if retry_of else trigger,
             requested_by=who.name,
@@ -118,7 +121,7 @@ class Jobs:
             full=full,
             two_people=export.two_people,
             retry_of=retry_of,
-            snapshots=tuple(snapshots),
+            snapshots=tuple(snapshots) if named == export.segment_names else (),
             audit=(Audit(what="started", who=who.id, name=who.name, at=now),),
             created_at=now,
             entered_at=now,
@@ -267,13 +270,22 @@ class Jobs:
             self._close(turn, client, RunState.FAILED, Problem.of(error))
 
     def _close(self, turn: Turn, client: Client, state: RunState, problem: Problem | None) -> None:
-        """End the run; its temporary lists go now if they can, or else with the next run."""
+        """End the run before its time."""
+        self._clear(turn, client)
+        self.finishing.end(turn, state, problem)
+
+    def _finish(self, turn: Turn, client: Client) -> None:
+        """End the run once Constant Contact has said its last word on it."""
+        self._clear(turn, client)
+        self.finishing.finish(turn, client)
+
+    def _clear(self, turn: Turn, client: Client) -> None:
+        """Delete the run's temporary lists now if that can be, or else with the next run."""
         client.still_wanted = lambda: None
         try:
             self.mirroring.clear(turn, client)
         except ExportError as error:
             log.info("temporary lists stay for now: %s", error.code)
-        self.finishing.end(turn, state, problem)
 
     def _attempt(self, turn: Turn, client: Client) -> Waiting | None:
         """Do what the run's state asks for and return what the next step has to wait for."""
@@ -321,8 +333,7 @@ class Jobs:
     def _prepare(self, turn: Turn, client: Client) -> None:
         if not self.ledger.is_claimed_by(turn.run):
             raise RunCancelled  # another run of the export was faster
-        export, _ = self.exports.read(turn.run.export_id)
-        self.preparing.prepare(turn, export, client)
+        self.preparing.prepare(turn, client)
 
     def _send(self, turn: Turn, client: Client) -> Waiting:
         with self.leases.hold(SENDER):
@@ -332,24 +343,20 @@ class Jobs:
         return self._wait_for_activities(turn)
 
     def _follow(self, turn: Turn, client: Client) -> Waiting | None:
-        if not follow(turn, client) or not self._narrow(turn, client):
+        budget = turn.run.export.refusal_calls
+        if not follow(turn, client) or not narrow(turn, client, self.ledger, budget):
             return self._wait_for_activities(turn)
         if may_remove(turn.run):
             turn.note(lambda run: run.moved_to(RunState.REMOVING, self.now()))
         else:
-            self.finishing.finish(turn, client)
+            self._finish(turn, client)
         return None
 
-    def _narrow(self, turn: Turn, client: Client) -> bool:
-        export = self.exports.find(turn.run.export_id)
-        return narrow(turn, client, self.ledger, export.refusal_calls if export else 0)
-
     def _remove(self, turn: Turn, client: Client) -> Waiting | None:
-        export, _ = self.exports.read(turn.run.export_id)
-        if not self.mirroring.carry_on(turn, export, client):
+        if not self.mirroring.carry_on(turn, client):
             return self._wait_for_activities(turn)
         if turn.run.state is RunState.REMOVING:
-            self.finishing.finish(turn, client)
+            self._finish(turn, client)
         return None
 
     def _wait_for_activities(self, turn: Turn) -> Waiting:
@@ -374,7 +381,7 @@ class Jobs:
         )
         turn = self.ledger.turn(step.run)
         turn.begin()
-        self.finishing.end(turn, RunState.FAILED, problem)
+        self._close(turn, self.client_for(run.connection_id), RunState.FAILED, problem)
 
     def resume(self, run: Run) -> None:
         """Queue the step of a run whose message vanished; of a held one, what cancels it."""

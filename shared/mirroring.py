@@ -115,7 +115,7 @@ class Mirroring:
             stale = _made(client, present, list_name(turn.run, "stale", number))
             turn.note(partial(_opened, number=number, keep_id=keep, stale_id=stale))
 
-    def carry_on(self, turn: Turn, export: Export, client: Client) -> bool:
+    def carry_on(self, turn: Turn, client: Client) -> bool:
         """Go through the stages as far as they go; return whether there is nothing to wait for.
 
         The run is held where more would be removed than the guard lets pass.
@@ -124,7 +124,7 @@ class Mirroring:
             MirrorStopped: An operation failed or the counts do not add up; nobody more is removed.
         """
         for number in range(len(_mirror(turn.run).lists)):
-            work = _Work(turn, export, client, self, number)
+            work = _Work(turn, client, self, number)
             while work.mirrored.stage is not Stage.CLEARED:
                 if not work.advance():
                     return False
@@ -149,11 +149,9 @@ class Mirroring:
 class _Work:
     """The mirroring of one list."""
 
-    def __init__(
-        self, turn: Turn, export: Export, client: Client, mirroring: Mirroring, number: int
-    ) -> None:
+    def __init__(self, turn: Turn, client: Client, mirroring: Mirroring, number: int) -> None:
         self._turn = turn
-        self._export = export
+        self._export = turn.run.export
         self._client = client
         self._mirroring = mirroring
         self._number = number
@@ -256,7 +254,7 @@ class _Work:
         run = self._turn.run
         mirror = _mirror(run)
         before = next((c.before for c in run.lists if c.list_id == self.mirrored.list_id), None)
-        concern = find_removal_concern(self._export, self.mirrored.leaving or 0, before or 0)
+        concern = find_removal_concern(self._export.guard, self.mirrored.leaving or 0, before or 0)
         if concern is None or mirror.approved:
             self._note(stage=Stage.SPARED)
             return

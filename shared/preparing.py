@@ -63,7 +63,7 @@ class Preparing:
     finishing: Finishing
     calls_per_day: int
 
-    def prepare(self, turn: Turn, export: Export, client: Client) -> None:
+    def prepare(self, turn: Turn, client: Client) -> None:
         """Carry the run from queued to sending, held or completed.
 
         Raises:
@@ -71,24 +71,25 @@ class Preparing:
             SegmentIncomplete: A snapshot is still being written; the run waits.
             RequestRefused: A list or custom field of the export is gone.
         """
+        export = turn.run.export
         if turn.run.state is RunState.QUEUED:
             turn.note(lambda run: run.moved_to(RunState.PREPARING, turn.now()))
         if turn.run.retry_of:
-            self._take_over(turn, export, client)
+            self._take_over(turn, client)
             return
         if not turn.run.snapshots:
             snapshots = pin(export, self.catalogue.segments())
             turn.note(lambda run: run.having(snapshots=snapshots))
         lists = count_lists(client, export.list_ids)
-        order = order_of(export, turn.run, custom_field_types(client, export))
+        order = order_of(turn.run, custom_field_types(client, export))
         turn.note(lambda run: run.having(lists=lists))
-        recollection = known = self._recall(export, turn.run)
+        recollection = known = self._recall(turn.run)
         try:
             counts = self._stage(turn, order, recollection)
         except ColumnMissing as error:
             self._hold(turn, Problem.of(error))
             return
-        mirror = self._choose_route(turn.run, counts, export, recollection)
+        mirror = self._choose_route(turn.run, counts, recollection)
         if recollection and mirror and mirror.route is Route.LISTS and counts.unchanged:
             recollection = recollection.afresh()  # who is not imported would seem to have left
             counts = self._stage(turn, order, recollection)
@@ -96,10 +97,10 @@ class Preparing:
             self.remembering.stage(turn.run, recollection, len(order.audiences))
         notes = (recollection.note,) if recollection and recollection.note else ()
         turn.note(lambda run: run.having(counts=counts, mirror=mirror, notes=notes))
-        planned = self._plan(turn.run, export, known)
+        planned = self._plan(turn.run, known)
         turn.note(lambda run: run.having(plan=planned))
         emit(Event.RUN_PREPARED, **facts(turn.run))
-        self._decide(turn, export, client)
+        self._decide(turn, client)
 
     def _stage(self, turn: Turn, order: Order, recollection: Recollection | None) -> Counts:
         """Stage everything once; what an earlier try staged is written over."""
@@ -113,28 +114,28 @@ class Preparing:
         return Counts(**{name: n for name, n in vars(counts).items() if name != "filled"})
 
     def _choose_route(
-        self, run: Run, counts: Counts, export: Export, recollection: Recollection | None
+        self, run: Run, counts: Counts, recollection: Recollection | None
     ) -> Mirror | None:
-        if recollection is None or export.mode is not Mode.MIRROR:
+        if recollection is None or run.export.mode is not Mode.MIRROR:
             return None
-        left = count_left(export, recollection.memory) if recollection.mirrored else None
+        left = count_left(run.export, recollection.memory) if recollection.mirrored else None
         people = counts.unchanged + counts.staged
         return choose(
-            export,
+            run.export,
             left,
             members=sum(check.before or 0 for check in run.lists),
             sent=len(run.batches),
             everybody=max(len(run.batches), -(-people // (MAX_IMPORT_LINES - 1))),
         )
 
-    def _plan(self, run: Run, export: Export, recollection: Recollection | None) -> Plan:
+    def _plan(self, run: Run, recollection: Recollection | None) -> Plan:
         """Return what the run would do, as far as the memory tells."""
         if recollection is None:
             return plan(run, None, None, self.calls_per_day)
-        left = count_left(export, recollection.memory)
+        left = count_left(run.export, recollection.memory)
         return plan(run, recollection.memory, left, self.calls_per_day)
 
-    def _take_over(self, turn: Turn, export: Export, client: Client) -> None:
+    def _take_over(self, turn: Turn, client: Client) -> None:
         """Stage the batches of another run that Constant Contact did not carry out."""
         run = turn.run
         failed, _ = self.ledger.runs.read(f"{run.export_id}/{run.retry_of}")
@@ -149,12 +150,13 @@ class Preparing:
                     segment=batch.segment,
                     rows=batch.rows,
                     bytes=batch.bytes,
-                    list_ids=batch.list_ids,
+                    # not the temporary lists of a mirror, which may be gone
+                    list_ids=tuple(i for i in batch.list_ids if i in run.export.list_ids),
                     file_name=file_name(run, number),
                 )
             )
         rows = sum(batch.rows for batch in batches)
-        lists = count_lists(client, export.list_ids)
+        lists = count_lists(client, run.export.list_ids)
         turn.note(
             lambda run: run.moved_to(RunState.SENDING, turn.now()).having(
                 snapshots=failed.snapshots,
@@ -164,19 +166,20 @@ class Preparing:
             )
         )
 
-    def _recall(self, export: Export, run: Run) -> Recollection | None:
+    def _recall(self, run: Run) -> Recollection | None:
+        export = run.export
         if not export.only_changes and export.mode is not Mode.MIRROR:
             return None
         connection, _ = self.connections.read(run.connection_id)
         return self.remembering.recall(export, connection, run)
 
-    def _decide(self, turn: Turn, export: Export, client: Client) -> None:
+    def _decide(self, turn: Turn, client: Client) -> None:
         """Hold the run, send it, or finish it where there is nothing to send."""
-        run, before = turn.run, self.ledger.last_completed(export.id)
-        concerns = find_concerns(export, run, before)
+        run, before = turn.run, self.ledger.last_completed(turn.run.export_id)
+        concerns = find_concerns(run, before)
         if run.mirror and run.plan and run.mirror.route is Route.MEMBERS:
             members = sum(check.before or 0 for check in run.lists)
-            concern = find_removal_concern(export, run.plan.leaving or 0, members)
+            concern = find_removal_concern(run.export.guard, run.plan.leaving or 0, members)
             concerns += [concern] if concern else []
         if turn.run.hold or concerns:
             self._hold(turn, concerns[0] if concerns else None)
@@ -190,8 +193,9 @@ class Preparing:
         emit(Event.RUN_HELD, **facts(turn.run))
 
 
-def order_of(export: Export, run: Run, custom_fields: dict[str, str]) -> Order:
-    """Return what *export* asks for, over the snapshots that *run* has pinned."""
+def order_of(run: Run, custom_fields: dict[str, str]) -> Order:
+    """Return what the run's export asks for, over the snapshots that it has pinned."""
+    export = run.export
     lists = {target.name: target.list_ids for target in export.segments}
     return Order(
         audiences=tuple(

@@ -184,7 +184,6 @@ class Product:
     def finishing(self) -> Finishing:
         """Closes runs."""
         return Finishing(
-            exports=self.exports,
             ledger=self.ledger,
             remembering=self.remembering,
             opt_outs=OptOuts(lambda name: Documents(self._accounts.beside_documents(name))),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
 
 from shared.errors import Conflict, ExportError
+from shared.exports import Export
 from shared.segments.snapshots import Snapshot
 from shared.steps import Step, StepKind
 
@@ -304,15 +305,17 @@ class Audit(_Part):
 class Run(_Part):
     """The record of one run, kept in ``runs/<export_id>/<id>/run.json``.
 
-    Times are aware, in UTC; counts are contacts. ``position`` counts the messages that have
-    carried the run on: a message behind it is a repeat. ``turns`` counts the workers that have
-    taken it up: all but the last have been overtaken. ``phases`` holds seconds by state,
+    Times are aware, in UTC; counts are contacts. ``export`` is the order as it was when the run
+    started: a change of it counts from the next run on. ``position`` counts the messages that
+    have carried the run on: a message behind it is a repeat. ``turns`` counts the workers that
+    have taken it up: all but the last have been overtaken. ``phases`` holds seconds by state,
     ``calls`` the requests sent to Constant Contact, ``filled`` the values of each mapped field.
     Unknown fields are refused.
     """
 
     id: str
     export_id: str
+    export: Export
     connection_id: str = ""
     trigger: Literal["refresh", "schedule", "manual", "retry"] = "manual"
     requested_by: str

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.ids import new_run_id
-from shared.runs import Audit, Run, RunState
+from shared.runs import Audit, RunState
 from tests.api.service import (
     ADMINISTRATOR,
     CONTRIBUTOR,
@@ -20,6 +20,7 @@ from tests.api.service import (
     problem_of,
     texts_of,
 )
+from tests.documents import a_run
 
 
 def _connection(service: Service, name: str, *usable_by: str) -> str:
@@ -202,15 +203,7 @@ def test_120_runs_are_three_pages_newest_first(service: Service, name: str) -> N
     ids = []
     for hour in range(120):
         at = begin + timedelta(hours=hour)
-        run = Run(
-            id=new_run_id(at),
-            export_id=name,
-            requested_by="ada",
-            state=RunState.COMPLETED,
-            created_at=at,
-            entered_at=at,
-            updated_at=at,
-        )
+        run = a_run(id=new_run_id(at), export_id=name, state=RunState.COMPLETED, created_at=at)
         service.app.product.ledger.runs.create(run.key, run)
         ids.append(run.id)
 

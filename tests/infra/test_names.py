@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from function_app import app
 from infra.hooks.smoke import FUNCTIONS
 from shared.events import Event
 from shared.finishing import facts
-from shared.runs import Run
+from tests.documents import a_run
 from tests.infra.sources import DOCS, INFRA, ROOT, queries, texts
 
 EVENTS = {event.value for event in Event}
@@ -50,17 +49,7 @@ def sources() -> Iterator[ast.AST]:
 
 def emitted() -> tuple[set[str], set[str]]:
     """Return the events the code refers to, and the attributes it gives with any event."""
-    run = Run(
-        id="20261123T060000Z-7f3a9c",
-        export_id="e",
-        connection_id="c",
-        trigger="manual",
-        requested_by="somebody",
-        created_at=(now := datetime(2026, 11, 23, tzinfo=UTC)),
-        entered_at=now,
-        updated_at=now,
-    )
-    events, attributes = set(), set(facts(run))
+    events, attributes = set(), set(facts(a_run()))
     for node in sources():
         match node:
             case ast.Attribute(value=ast.Name(id="Event"), attr=name):

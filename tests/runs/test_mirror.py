@@ -173,3 +173,51 @@ def test_a_changed_address_is_one_person_and_the_old_one_leaves_with_the_run(
         "moved@example.com",
         *(email for email, *_ in people[1:]),
     }
+
+
+def test_a_run_is_carried_out_as_its_export_was_when_it_started(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """Somebody who moved to another segment of the same list must not leave with an edit."""
+    first, second = MEMBERS[:20], MEMBERS[20:40]
+    segments = [
+        {"name": name, "list_ids": [list_id], "format": {"header": True}} for name in ("A", "B")
+    ]
+    app.put_segment("A", first)
+    app.put_segment("B", second)
+    export_id = app.create_export("A", list_id, mode="mirror", segments=segments)
+    app.run(export_id)
+    app.put_segment("A", first[1:-1])
+    app.put_segment("B", [first[0], *second])
+    held = app.run(export_id, hold=True)
+    export, etag = app.product.exports.read(export_id)
+    changed = export.model_dump(mode="json") | {"segments": [segments[1]]}
+    app.product.editor.replace(export_id, changed, etag, LOCAL)
+
+    app.product.jobs.approve(held.key, LOCAL)
+    app.drain()
+
+    run = app.read(held)
+    assert run.state is RunState.COMPLETED, run.error
+    assert run.counts.removed == 1
+    assert constant_contact.members(list_id) == {email for email, *_ in (*first, *second)} - {
+        first[-1][0]
+    }
+
+
+def test_a_mirror_whose_counts_do_not_add_up_fails_and_says_that_nobody_was_removed(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    for email, *_ in MEMBERS:
+        constant_contact.add_contact(email, lists=[list_id])
+    app.put_segment("Members", MEMBERS[50:])
+    constant_contact.faults.end("contacts_file_import", nth=(1,), state="completed", share=0.5)
+
+    run = app.run(app.create_export("Members", list_id, mode="mirror"))
+
+    assert run.state is RunState.FAILED
+    assert run.error is not None
+    assert run.error.code == "mirror_stopped"
+    assert run.reconciled is False
+    assert constant_contact.members(list_id) == EMAILS
+    assert set(constant_contact.lists()) == {list_id}

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from shared.exports import Export, Guard, Mode, SegmentTarget
+from shared.exports import Guard, Mode
 from shared.guard import find_concerns, find_removal_concern
 from shared.runs import Counts, Run
-
-NOW = datetime(2026, 11, 23, tzinfo=UTC)
-EXPORT = Export(
-    id="spring",
-    display_name="Spring",
-    connection_id="main",
-    segments=(SegmentTarget(name="Spring", list_ids=("7a1d5f04-2c0e-11f0-9d3a-0242ac120002",)),),
-    mapping={"email": "EMail"},
-)
+from tests.documents import a_run, an_export
 
 
-def run(filled: dict[str, int] | None = None, **counts: Any) -> Run:
-    return Run(
-        id="20261123T060000Z-7f3a9c",
-        export_id="spring",
-        requested_by="timer",
-        counts=Counts(**counts),
-        filled=filled or {},
-        created_at=NOW,
-        entered_at=NOW,
-        updated_at=NOW,
-    )
+def run(
+    filled: dict[str, int] | None = None, mode: Mode = Mode.ADD_AND_UPDATE, **counts: Any
+) -> Run:
+    export = an_export(mode=mode)
+    return a_run(export=export, counts=Counts(**counts), filled=filled or {})
 
 
-def codes(now: Run, before: Run | None, export: Export = EXPORT) -> list[str]:
-    return [concern.code for concern in find_concerns(export, now, before)]
+def codes(now: Run, before: Run | None) -> list[str]:
+    return [concern.code for concern in find_concerns(now, before)]
 
 
 def test_a_run_like_the_last_one_passes() -> None:
@@ -49,7 +34,7 @@ def test_a_first_run_is_not_held_for_its_size() -> None:
 def test_an_empty_segment_is_held_where_there_was_something() -> None:
     assert codes(run(), run(read=100, staged=100)) == ["segment_empty"]
     assert codes(run(), None) == []
-    assert codes(run(), None, EXPORT.having(mode=Mode.MIRROR)) == ["segment_empty"]
+    assert codes(run(mode=Mode.MIRROR), None) == ["segment_empty"]
 
 
 @pytest.mark.parametrize(
@@ -82,10 +67,10 @@ def test_more_than_a_million_people_are_held_once() -> None:
 
 
 def test_removals_may_not_pass_the_export_s_share() -> None:
-    export = EXPORT.having(guard=Guard(max_removed_percent=20))
+    guard = Guard(max_removed_percent=20)
 
-    assert find_removal_concern(export, 20, 100) is None
-    concern = find_removal_concern(export, 21, 100)
+    assert find_removal_concern(guard, 20, 100) is None
+    concern = find_removal_concern(guard, 21, 100)
     assert concern is not None
     assert concern.code == "removals_large"
     assert "21 of 100" in concern.message
