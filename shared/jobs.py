@@ -235,8 +235,8 @@ class Jobs:
             elif not run.ended and step.position == run.position:
                 with self.leases.hold(f"exports/{run.export_id}"):
                     self._take_turn(step)
-            elif redelivered and step.position + 1 == run.position and run.state in STEP_OF:
-                self._queue_next(run)  # the worker may have been killed just before it did
+            elif (redelivered or step.outages) and follows(run, step):
+                self._queue_next(run)  # whoever carried it on may not have come to that
         except Overtaken:
             log.info("dropped a step: another worker has carried its run on")
         except Busy:
@@ -405,6 +405,11 @@ class Jobs:
     def _queue_next(self, run: Run) -> None:
         delay = run.waiting.until - self.now() if run.waiting else timedelta(0)
         self.queue.send(run.next_step(STEP_OF.get(run.state, StepKind.FINISH)), delay)
+
+
+def follows(run: Run, step: Step) -> bool:
+    """Say whether *step* was the last that carried *run* on."""
+    return step.position + 1 == run.position and run.state in STEP_OF
 
 
 def may_remove(run: Run) -> bool:

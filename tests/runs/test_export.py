@@ -10,7 +10,7 @@ from hashlib import sha256
 import pytest
 
 from local.constant_contact import ConstantContact
-from shared.errors import Conflict, Forbidden, Invalid
+from shared.errors import Conflict, Forbidden, Invalid, ServiceUnavailable
 from shared.roles import LOCAL, Principal, Role
 from shared.runs import Run, RunState
 from shared.steps import Step, StepKind
@@ -417,3 +417,23 @@ def test_deleting_an_export_forgets_whom_it_sent(app: App, export_id: str) -> No
     app.product.editor.delete(export_id, LOCAL)
 
     assert not list(app.container.list_blob_names(name_starts_with="memory/"))
+
+
+def test_a_queue_that_fails_once_strands_no_run(
+    app: App, export_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is a step on, and the message for that step was never queued."""
+    queue, failed = app.waits.send, list[Step]()
+
+    def send(step: Step, delay: timedelta = timedelta(0)) -> None:
+        if step.position == 1 and not failed:
+            failed.append(step)
+            raise ServiceUnavailable("The queue does not answer just now.")
+        queue(step, delay)
+
+    monkeypatch.setattr(app.waits, "send", send)
+
+    run = app.run(export_id)
+
+    assert failed
+    assert run.state is RunState.COMPLETED
