@@ -1,4 +1,7 @@
-"""Registers the triggers; the Functions worker loads this file."""
+"""Registers the triggers; the Functions worker loads this file.
+
+A setting that is missing or malformed stops it here and is named: `schedule` reads them all.
+"""
 
 import azure.functions as func
 
@@ -15,9 +18,6 @@ from functions import (
     segments,
     session,
 )
-from shared.settings import read_settings
-
-read_settings()  # a setting that is missing or malformed stops the start here, and is named
 
 app = func.FunctionApp()
 

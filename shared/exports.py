@@ -19,7 +19,7 @@ from pydantic import (
 
 from shared import schedules
 from shared.errors import Fault
-from shared.ids import SLUG, UUID, DisplayName, require_printable
+from shared.ids import CONTAINER, SLUG, UUID, DisplayName, require_printable
 
 MAX_LISTS = 50
 """Constant Contact takes at most 50 list ids in one import."""
@@ -106,7 +106,7 @@ class OptOutFile(_Part):
             administrator.
     """
 
-    container: Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$")]
+    container: Annotated[str, Field(pattern=f"^{CONTAINER}$")]
     addresses: Literal["hashed", "plain"] = "hashed"
 
 

@@ -12,6 +12,9 @@ from pydantic import AfterValidator, Field
 
 SLUG = r"[a-z0-9-]{1,64}"
 RUN_ID = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}"
+CONTAINER = r"[a-z0-9](?:-?[a-z0-9]){2,62}"
+"""Of a storage account."""
+
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 

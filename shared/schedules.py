@@ -8,15 +8,26 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import CroniterError, croniter
 
-# croniter also takes these, the Functions host does not.
-_FOREIGN = re.compile(r"[?LW#]|\b7\b(?=\s*$)", re.IGNORECASE)
+_NUMBER = r"\d{1,2}"
+_MONTH = rf"{_NUMBER}|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_DAY = r"[0-6]|sun|mon|tue|wed|thu|fri|sat"
+
+
+def _field(value: str) -> re.Pattern[str]:
+    part = rf"(?:\*|(?:{value})(?:-(?:{value}))?)(?:/[1-9]\d*)?"
+    return re.compile(rf"{part}(?:,{part})*", re.ASCII | re.IGNORECASE)
+
+
+# What NCRONTAB takes in each field; croniter, which knows the ranges, takes more (7, ?, L, R).
+_NCRONTAB = tuple(_field(value) for value in (_NUMBER, _NUMBER, _NUMBER, _NUMBER, _MONTH, _DAY))
 
 
 def parse_ncrontab(text: str) -> None:
     """Refuse with a `ValueError` what the Functions host would not take as a timer's schedule."""
-    if len(text.split()) != 6:
+    fields = text.split()
+    if len(fields) != 6:
         raise ValueError("has to have six fields, seconds first, e.g. 0 */15 * * * *")
-    if _FOREIGN.search(text):
+    if not all(known.fullmatch(field) for known, field in zip(_NCRONTAB, fields, strict=True)):
         raise ValueError("uses a sign the Functions host does not know")
     try:
         croniter(text, second_at_beginning=True)

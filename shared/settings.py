@@ -10,14 +10,13 @@ import hashlib
 import os
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -25,14 +24,28 @@ from pydantic import (
 
 from shared import schedules
 from shared.errors import SettingInvalid
+from shared.ids import CONTAINER
 
 
 def _base_url(text: str) -> str:
     """Return *text* without its trailing slash, if it can be the base of URLs."""
     url = text.rstrip("/")
-    if not url.startswith(("https://", "http://")) or any(c in url for c in " ?#"):
-        raise ValueError("has to be an http(s) URL without query or fragment")
+    parts = urlsplit(url)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or any(c in url for c in " ?#"):
+        raise ValueError("has to be an https URL without query or fragment")
+    if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        raise ValueError("has to begin with https://, but for this machine's own address")
     return url
+
+
+def _connection_string(text: str) -> str:
+    """Return *text* if the SDK could make an account of it."""
+    pairs = dict(part.partition("=")[::2] for part in text.strip().rstrip(";").split(";"))
+    named = pairs.keys() & {"AccountName", "BlobEndpoint"}
+    proven = pairs.keys() & {"AccountKey", "SharedAccessSignature"}
+    if pairs.get("UseDevelopmentStorage") != "true" and not (named and proven):
+        raise ValueError("has to be a storage account's connection string")
+    return text
 
 
 def _prefix(text: str) -> str:
@@ -46,6 +59,9 @@ def _ncrontab(text: str) -> str:
 
 Url = Annotated[str, AfterValidator(_base_url)]
 Text = Annotated[str, Field(min_length=1)]
+ConnectionString = Annotated[str, AfterValidator(_connection_string)]
+Container = Annotated[str, Field(pattern=f"^{CONTAINER}$")]
+Rate = Annotated[float, Field(ge=0.1, le=1_000)]
 
 
 class StorageAccount(BaseModel):
@@ -63,14 +79,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    segment_storage: str | None = Field(None, alias="SEGMENT_STORAGE")
+    segment_storage: ConnectionString | None = Field(None, alias="SEGMENT_STORAGE")
     segment_blob_uri: Url | None = Field(None, alias="SEGMENT_STORAGE__blobServiceUri")
-    segment_container: Text = Field(alias="SEGMENT_CONTAINER")
+    segment_container: Container = Field(alias="SEGMENT_CONTAINER")
     segment_prefix: Annotated[str, AfterValidator(_prefix)] = Field("", alias="SEGMENT_PREFIX")
-    export_storage: str | None = Field(None, alias="EXPORT_STORAGE")
+    export_storage: ConnectionString | None = Field(None, alias="EXPORT_STORAGE")
     export_blob_uri: Url | None = Field(None, alias="EXPORT_STORAGE__blobServiceUri")
     export_queue_uri: Url | None = Field(None, alias="EXPORT_STORAGE__queueServiceUri")
-    export_container: Text = Field("exports", alias="EXPORT_CONTAINER")
+    export_container: Container = Field("exports", alias="EXPORT_CONTAINER")
     export_schedule: Annotated[str, AfterValidator(_ncrontab)] = Field(
         "0 */15 * * * *", alias="EXPORT_SCHEDULE"
     )
@@ -80,12 +96,16 @@ class Settings(BaseModel):
     auth_url: Url = Field(
         "https://authz.constantcontact.com/oauth2/default/v1", alias="CONSTANT_CONTACT_AUTH_URL"
     )
-    requests_per_second: PositiveFloat = Field(4.0, alias="CONSTANT_CONTACT_REQUESTS_PER_SECOND")
+    requests_per_second: Rate = Field(4.0, alias="CONSTANT_CONTACT_REQUESTS_PER_SECOND")
     requests_per_day: PositiveInt = Field(10_000, alias="CONSTANT_CONTACT_REQUESTS_PER_DAY")
     public_url: Url | None = Field(None, alias="PUBLIC_URL")
     sign_in: Literal["entra", "off"] | None = Field(None, alias="SIGN_IN")
-    snapshot_quiet_seconds: NonNegativeFloat = Field(600.0, alias="SNAPSHOT_QUIET_SECONDS")
-    activity_poll_seconds: PositiveFloat = Field(5.0, alias="ACTIVITY_POLL_SECONDS")
+    snapshot_quiet_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        600.0, alias="SNAPSHOT_QUIET_SECONDS"
+    )
+    activity_poll_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
+        5.0, alias="ACTIVITY_POLL_SECONDS"
+    )
     website_hostname: str | None = Field(None, alias="WEBSITE_HOSTNAME")
     website_site_name: str | None = Field(None, alias="WEBSITE_SITE_NAME")
 

@@ -73,8 +73,7 @@ def functions() -> Mapping[str, Function]:
     """Every function as the local host reads it, which checks names as the real one does."""
     host_json = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
     prefix = host_json["extensions"]["http"]["routePrefix"]
-    environment = {"EXPORT_SCHEDULE": "0 */15 * * * *"}
-    return {each.name: each for each in read_functions(load_app(), environment, prefix)}
+    return {each.name: each for each in read_functions(load_app(), {}, prefix)}
 
 
 def test_the_list_is_what_others_rely_on(bindings: Mapping[str, list[dict[str, Any]]]) -> None:
@@ -98,7 +97,7 @@ def test_queues_and_timer_take_their_places_from_settings(
 
     assert (step["queueName"], step["connection"]) == ("export-jobs", "EXPORT_STORAGE")
     assert (poison["queueName"], poison["connection"]) == ("export-jobs-poison", "EXPORT_STORAGE")
-    assert timer["schedule"] == "%EXPORT_SCHEDULE%"
+    assert timer["schedule"] == sample_settings()["EXPORT_SCHEDULE"]
     assert not timer.get("runOnStartup")
 
 

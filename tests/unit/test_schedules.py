@@ -13,12 +13,23 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-@pytest.mark.parametrize("text", ["0 */15 * * * *", "0 30 6 * * 1-5", "0 0 0 1 1 *"])
-def test_the_host_s_schedules_have_six_fields(text: str) -> None:
+TAKEN = [
+    *("0 */15 * * * *", "0 30 6 * * 1-5", "0 0 0 1 1 *", "0 0 6 * * WED", "0 0 6 * jul *"),
+    *("0,30 0-59/5 8-18 * * mon-fri", "0 0 0 31 12 0"),
+]
+REFUSED = [
+    *("* * * * *", "0 0 0 * * 7", "0 0 0 * * 1,7", "0 0 0 ? * *", "0 0 0 L * *", "no"),
+    *("0 R * * * *", "0 0 0 * * 1#2", "60 * * * * *", "0 0 24 * * *", "0 0 0 * mon *"),
+    *("0 0 0 15W * *", "0 */0 * * * *"),
+]
+
+
+@pytest.mark.parametrize("text", TAKEN)
+def test_a_timer_s_schedule_has_six_fields(text: str) -> None:
     parse_ncrontab(text)
 
 
-@pytest.mark.parametrize("text", ["* * * * *", "0 0 0 * * 7", "0 0 0 ? * *", "0 0 0 L * *", "no"])
+@pytest.mark.parametrize("text", REFUSED)
 def test_what_the_host_would_not_take_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_ncrontab(text)
