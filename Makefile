@@ -1,5 +1,5 @@
 # Only make and Python 3.11 or newer are taken for granted; the rest is fetched once.
-# Choose another Python with `make PYTHON=python3.13 test`.
+# Choose another Python with `make clean` and `make PYTHON=python3.13 test`.
 
 PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,\
 	$(shell $(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -7,6 +7,11 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
+
+comma := ,
+# The parts are on this machine, whatever proxy leads out of it.
+export NO_PROXY := $(if $(NO_PROXY),$(NO_PROXY)$(comma))127.0.0.1
+export no_proxy := $(NO_PROXY)
 
 .PHONY: demo test crashes start parts bench lint clean azurite chromium
 
@@ -19,7 +24,7 @@ start: $(READY)  ## Keep everything up and print the console's address; ARGS="--
 parts: $(READY)  ## The same without the app, and a local.settings.json: for `func start`
 	@$(RUN) -m local.start --parts-only $(ARGS)
 
-test: lint azurite chromium  ## All checks and tests; `make test TESTS=tests/unit` for some of them
+test: lint azurite $(if $(TESTS),$(if $(findstring browser,$(TESTS)),chromium),chromium)  ## All checks and tests; `make test TESTS=tests/unit` for some of them
 	@$(RUN) -m pytest -q -n auto --dist loadfile $(TESTS)
 
 crashes: $(READY) azurite  ## Kill runs at every outgoing call; `make test` takes a sample

@@ -150,6 +150,8 @@ def install() -> Path:
             f"npm could not install azurite@{VERSION}; it needs the npm registry. "
             f"npm says: {result.stderr.strip()}"
         )
+    if INSTALLED.exists() and not _script(INSTALLED).exists():
+        shutil.rmtree(INSTALLED)  # what an interrupted clean-up has left of it
     try:
         fresh.rename(INSTALLED)
     except OSError:  # somebody else was faster

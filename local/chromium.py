@@ -1,4 +1,4 @@
-"""Chromium for the browser tests: the one on the PATH, else installed from Debian's packages."""
+"""Chromium for the browser tests: the one on the PATH, else Debian's or Playwright's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
@@ -22,26 +24,37 @@ def find() -> Path:
     for name in NAMES:
         if found := shutil.which(name):
             return Path(found)
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+    if own.exists():
+        return own
     raise ChromiumMissing(
-        "The browser tests need Chromium, and there is none on the PATH. On Debian and Ubuntu:"
-        " apt-get install chromium; elsewhere, any Chromium or Chrome will do."
+        "The browser tests need Chromium, and it could not be installed. On Debian and Ubuntu:"
+        " apt-get install chromium; elsewhere, any Chromium or Chrome on the PATH will do."
     )
 
 
 def install() -> Path:
-    """Return the program; as root on a Debian system, install it first where it is missing."""
+    """Return the program, installed first where it is missing.
+
+    Root on a Debian system gets the distribution's; everybody else Playwright's own.
+    """
     try:
         return find()
     except ChromiumMissing:
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise
-    print("Installing Chromium from Debian's packages, once.", file=sys.stderr)
+        print("Installing Chromium, once.", file=sys.stderr)
+    playwright = [sys.executable, "-m", "playwright", "install", "chromium"]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    is_debian = os.geteuid() == 0 and shutil.which("apt-get") is not None
     for command in (
-        ["apt-get", "-qq", "update"],
-        ["apt-get", "-qq", "install", "-y", "--no-install-recommends", "chromium"],
+        (
+            ["apt-get", "-qq", "update"],
+            ["apt-get", "-qq", "install", "-y", "--no-install-recommends", "chromium"],
+        )
+        if is_debian
+        else (playwright,)
     ):
-        # A mirror that cannot be reached is no reason to stop: find says what is missing.
+        # What cannot be reached is no reason to stop here: find says what is missing.
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
     return find()
 

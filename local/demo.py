@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import requests
+from azure.core.exceptions import AzureError
 
 from local import parts
 from local.azurite import AzuriteMissing
@@ -42,6 +43,12 @@ class DemoFailed(Exception):
     """The demo did not end as it should; the sentence says why."""
 
 
+FAILURES = (
+    *(AzuriteMissing, DemoFailed, parts.HostFailed),
+    *(requests.RequestException, AzureError),
+)
+
+
 def main() -> None:
     """Run the demo and end with its exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -49,9 +56,9 @@ def main() -> None:
         run(_rows())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (AzuriteMissing, DemoFailed, parts.HostFailed, requests.RequestException) as error:
-        log = LOG.relative_to(parts.ROOT)
-        sys.exit(f"\nThe demo failed: {error}\nThe app's log is in {log}.")
+    except FAILURES as error:
+        log = f"\nThe app's log is in {LOG.relative_to(parts.ROOT)}." if LOG.exists() else ""
+        sys.exit(f"\nThe demo failed: {error}{log}")
 
 
 def run(rows: int) -> None:
@@ -213,22 +220,31 @@ def start_run(api: Api, export: str) -> str:
 def run_by_timer(api: Api, export: str) -> str:
     """Call the timer as the portal's Test/Run does; return the path of the run it starts."""
     before = len(list(items(api, f"/api/exports/{export}/runs")))
-    api.post("/admin/functions/schedule_exports", {"input": ""})
-    end = time.monotonic() + STALLED_SECONDS
-    while len(runs := list(items(api, f"/api/exports/{export}/runs"))) == before:
-        if time.monotonic() > end:
-            raise DemoFailed("The timer did not start a run for the new snapshot.")
-        time.sleep(0.2)
+    call_timer(api)
+    runs = list(items(api, f"/api/exports/{export}/runs"))
+    if len(runs) == before:
+        raise DemoFailed("The timer did not start a run for the new snapshot.")
     return f"/api/runs/{export}/{runs[0]['id']}"
 
 
 def require_rest(api: Api, export: str) -> None:
     """Call the timer once more and see that it starts nothing."""
     before = [run["id"] for run in items(api, f"/api/exports/{export}/runs")]
-    api.post("/admin/functions/schedule_exports", {"input": ""})
-    time.sleep(2)
+    call_timer(api)
     if before != [run["id"] for run in items(api, f"/api/exports/{export}/runs")]:
         raise DemoFailed("The timer started a run although nothing new had come.")
+
+
+def call_timer(api: Api) -> None:
+    """Have the timer's function run once, and wait until the host says that it has."""
+    said = "Executed schedule_exports"
+    before = LOG.read_text(encoding="utf-8").count(said)
+    api.post("/admin/functions/schedule_exports", {"input": ""})
+    end = time.monotonic() + STALLED_SECONDS
+    while LOG.read_text(encoding="utf-8").count(said) == before:
+        if time.monotonic() > end:
+            raise DemoFailed("The timer's function does not end.")
+        time.sleep(0.2)
 
 
 def follow(api: Api, path: str) -> dict[str, Any]:

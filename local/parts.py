@@ -108,11 +108,14 @@ def furnish(
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is given to nobody else while this process lives."""
+    probe = socket.socket()
+    # Bound and not listening: whoever asks for this port by its number gets it all the same.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port: int = probe.getsockname()[1]
+    probe.detach()  # stays open for as long as the process does
+    return port
 
 
 @contextmanager

@@ -73,10 +73,9 @@ Serve = Callable[..., AbstractContextManager[App]]
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium; `make test` has installed it."""
+    program = chromium.find()
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=chromium.find(), args=list(chromium.ARGUMENTS)
-        )
+        running = playwright.chromium.launch(executable_path=program, args=list(chromium.ARGUMENTS))
         yield running
         running.close()
 
