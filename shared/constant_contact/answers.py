@@ -31,6 +31,8 @@ _KEY = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ENDED = frozenset({"completed", "cancelled", "failed", "timed_out", "time_out"})
 
+_REPORT = "Start the run again; if this repeats, it is a fault of this app: report it."
+
 _REASONS = {
     400: ("it finds a value or the file invalid", "Check the export's mapping and lists."),
     403: (
@@ -38,9 +40,12 @@ _REASONS = {
         "Whoever connected the account has to be allowed to manage contacts and lists.",
     ),
     404: ("it does not exist there", "Check whether a list of the export has been deleted."),
-    409: ("it exists there already or was changed at the same time", ""),
-    413: ("it is too large", ""),
-    415: ("it is not taken for a CSV file", ""),
+    409: (
+        "it exists there already or was changed at the same time",
+        "Start the run again; if this repeats, look at the account's lists.",
+    ),
+    413: ("it is too large", _REPORT),
+    415: ("it is not taken for a CSV file", _REPORT),
 }
 
 
