@@ -1,4 +1,4 @@
-"""The product, made once for a process when it is first needed."""
+"""The product, kept for the life of a process once it has been needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def product() -> Product:
     """Return the product for this process's settings; `SettingInvalid` names what is wrong.
 
     Its parts are imported here, not when the app starts: Azure's SDKs and Arrow take a second
-    that the worker's start must not wait for.
+    that the worker's start must not wait for. Threads that need the first one together may make
+    one each: what has to be one for all is in the storage account.
     """
     from shared.product import Product  # noqa: PLC0415
 
