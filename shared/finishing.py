@@ -64,7 +64,7 @@ class Finishing:
             )
         )
         emit(_EVENTS[state], **facts(run))
-        if run.reconciled is False:
+        if run.reconciled is False and state is RunState.COMPLETED:
             emit(Event.RUN_UNRECONCILED, **facts(run))
 
     def _name_refused(self, run: Run) -> None:
@@ -132,14 +132,15 @@ def reconciled(run: Run) -> bool | None:
 
 
 def facts(run: Run) -> dict[str, str | int | float | bool | None]:
-    """Return what an event says of *run*: ids, counts and seconds."""
+    """Return what an event says of *run*: ids, counts and seconds of work, not of approval."""
+    worked = sum(spent for state, spent in run.phases.items() if state != RunState.HELD)
     return {
         "run_id": run.id,
         "export_id": run.export_id,
         "state": run.state.value,
         "trigger": run.trigger,
         "code": run.error.code if run.error else None,
-        "seconds": round(sum(run.phases.values()), 3),
+        "seconds": round(worked, 3),
         "calls": run.calls,
         "reconciled": run.reconciled,
         **run.counts.model_dump(),
