@@ -155,7 +155,7 @@ resource refused 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   kind: 'LogAlert'
   properties: union(everyAlert, {
     displayName: 'Segment exports: the vault or storage refused the app'
-    description: 'The run identity (id-run-...) lacks a role, or a firewall is in the way. Compare its role assignments with docs/deployment.md, above all Storage Blob Data Reader on the segment container. Right after a deployment roles take some minutes; then runs go on by themselves.'
+    description: 'The run identity (id-run-...) lacks a role, or a firewall is in the way. Compare its role assignments with docs/deployment.md, above all Storage Blob Data Reader on the segment container. Right after a deployment roles take some minutes; then start the run again in the console.'
     severity: 1
     criteria: {
       allOf: [

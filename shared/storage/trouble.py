@@ -13,6 +13,7 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
+from azure.identity import CredentialUnavailableError
 
 from shared.errors import AccessRefused, ServiceUnavailable
 from shared.events import Event, emit
@@ -28,7 +29,12 @@ def translated(service: str = "storage") -> Iterator[None]:
         yield
     except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
         raise
-    except ClientAuthenticationError:
+    except ClientAuthenticationError as error:
+        if isinstance(error, CredentialUnavailableError) or error.response is None:
+            # Nobody refused anything: the app's identity got no token to ask with.
+            raise ServiceUnavailable(
+                f"Azure gave the app's identity no token for its {service}."
+            ) from None
         emit(Event.ACCESS_REFUSED, code=service)
         raise AccessRefused(f"Azure refused the app's access to its {service}.") from None
     except HttpResponseError as error:
