@@ -20,6 +20,8 @@ NAME = "constant-contact-client-secret"
 PAUSE = 20.0
 """Seconds between tries while the deployer's new role on the vault takes effect."""
 TRIES = 15
+OUTSIDE = ("ForbiddenByConnection", "ForbiddenByFirewall")
+"""What Key Vault answers where a private endpoint or its firewall keeps us out: no wait helps."""
 
 
 def provide(
@@ -56,6 +58,9 @@ def _patiently(look: Callable[[], bool], pause: Callable[[float], None]) -> bool
         try:
             return look()
         except AzFailed as refusal:
+            if any(code in str(refusal) for code in OUTSIDE):
+                advice = "The vault is closed to this machine: run this from inside the network."
+                raise AzFailed(f"{refusal}\n{advice}") from None
             if "Forbidden" not in str(refusal):
                 raise
             say("The vault does not let us in yet; new roles take some minutes. Waiting.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 
 from infra.hooks import azure_cli, client_secret, registration, smoke
 from infra.hooks.azure_cli import AzFailed
+from tests.infra.sources import ROOT
 
 VAULT = "kv-of-a-test"
 
@@ -90,6 +93,47 @@ def test_a_role_that_is_not_yet_effective_is_waited_for() -> None:
 def test_a_refusal_that_stays_is_told() -> None:
     with pytest.raises(AzFailed, match="Forbidden"):
         client_secret.provide(VAULT, never, Vault(refusals=1_000), at_once)
+
+
+@pytest.mark.parametrize("code", ["ForbiddenByConnection", "ForbiddenByFirewall"])
+def test_a_vault_that_is_closed_to_this_machine_is_not_waited_for(code: str) -> None:
+    """What a role would change, a network does not."""
+
+    def closed(*_: str) -> Any:
+        raise AzFailed(f'(Forbidden) Public network access is disabled. Inner error: "{code}"')
+
+    def wait(_: float) -> None:
+        raise AssertionError("no wait helps")
+
+    with pytest.raises(AzFailed, match="from inside the network"):
+        client_secret.provide(VAULT, never, closed, wait)
+
+
+AFTER_PROVISIONING = yaml.safe_load((ROOT / "azure.yaml").read_text())["hooks"]["postprovision"]
+
+
+@pytest.mark.parametrize("failing", ["client_secret", "registration", "neither"])
+def test_each_hook_runs_whatever_becomes_of_the_other_and_a_failure_is_reported(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the registration nobody can sign in, secret or not."""
+    python = tmp_path / "python3"
+    python.write_text(
+        f'#!/bin/sh\necho "$2" >> {tmp_path}/ran\n[ "$2" != infra.hooks.{failing} ]\n'
+    )
+    python.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", AFTER_PROVISIONING["posix"]["run"]],
+        check=False,
+    )
+
+    assert (tmp_path / "ran").read_text().split() == [
+        "infra.hooks.client_secret",
+        "infra.hooks.registration",
+    ]
+    assert (done.returncode == 0) is (failing == "neither")
 
 
 @dataclass

@@ -43,6 +43,6 @@ def test_a_service_that_answers_401_has_refused_the_app(caplog: pytest.LogCaptur
     answer = SimpleNamespace(status_code=401, reason="Unauthorized", headers={})
 
     with pytest.raises(AccessRefused), translated("vault"):
-        raise ClientAuthenticationError(response=answer)  # type: ignore[arg-type]
+        raise ClientAuthenticationError(response=answer)
 
     assert [record.getMessage() for record in caplog.records] == ["access_refused"]
