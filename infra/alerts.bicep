@@ -5,6 +5,7 @@ param location string
 param tags object
 param insightsId string
 param alertEmail string
+param nothingNewDays int
 
 resource owners 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: 'ag-${token}'
@@ -121,15 +122,16 @@ resource reconnect 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   })
 }
 
-// Counts over two days, the longest an alert may look back; also when the timer itself is silent.
+// Looks back two days, the longest an alert may, so that a timer that looks once a day is seen:
+// each export's latest word counts, and that says itself for how many days there was nothing.
 resource nothingNew 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   name: 'alert-nothing-new-${token}'
   location: location
   tags: tags
   kind: 'LogAlert'
   properties: union(everyAlert, {
-    displayName: 'Segment exports: no run for two days'
-    description: 'No run was started for two days. If rounds is above zero, the timer looked and found no new snapshot: check that Customer Insights refreshed and still writes to the container. If rounds is zero, the timer does not run: check that schedule_exports is enabled and listed in the portal. Before the first export exists, this is to be expected; disable the rule until then if it disturbs.'
+    displayName: 'Segment exports: nothing new came for an export'
+    description: 'The timer looks, but for days there was no new complete snapshot of this export\'s segments. Check that Customer Insights refreshed them and still writes to the container, and in the console whether the segment is found and complete. If refreshes come less often than the rule expects, deploy with a larger nothingNewDays.'
     severity: 2
     evaluationFrequency: 'PT1H'
     windowSize: 'P2D'
@@ -137,7 +139,34 @@ resource nothingNew 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'traces | where message in ("run_queued", "nothing_new") | summarize runs = countif(message == "run_queued"), rounds = countif(message == "nothing_new") | where runs == 0'
+          query: 'traces | where message in ("nothing_new", "run_queued") | extend export_id = tostring(customDimensions.export_id), days = coalesce(todouble(customDimensions.days), 0.0) | summarize arg_max(timestamp, days) by export_id | where days >= ${nothingNewDays}'
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+          dimensions: [{ name: 'export_id', operator: 'Include', values: ['*'] }]
+        }
+      ]
+    }
+  })
+}
+
+// Every round of the timer counts the calls; no count, no round.
+resource silent 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: 'alert-silent-${token}'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: union(everyAlert, {
+    displayName: 'Segment exports: the timer does not run'
+    description: 'schedule_exports made no round for two days, so nothing starts by itself, nobody notices new segments, and staged personal data is not removed. Check that the function is enabled and listed in the portal; if the list is empty, the log stream names the setting that is wrong. If the daily cap of the logs was reached, only the logs are missing.'
+    severity: 1
+    evaluationFrequency: 'PT1H'
+    windowSize: 'P2D'
+    autoMitigate: true
+    criteria: {
+      allOf: [
+        {
+          query: 'traces | where message == "calls_counted" | summarize rounds = count() | where rounds == 0'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0

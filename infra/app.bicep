@@ -36,6 +36,8 @@ param maximumInstanceCount int
 param packageUri string
 
 var signIn = !empty(authClientId)
+// Where browsers reach the app: what sign-in and Constant Contact lead back to.
+var baseUrl = empty(publicUrl) ? 'https://${app.properties.defaultHostName}' : publicUrl
 
 resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   name: 'plan-${token}'
@@ -120,7 +122,7 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
       CONSTANT_CONTACT_AUTH_URL: constantContactAuthUrl
       CONSTANT_CONTACT_REQUESTS_PER_SECOND: string(constantContactRequestsPerSecond)
       CONSTANT_CONTACT_REQUESTS_PER_DAY: string(constantContactRequestsPerDay)
-      PUBLIC_URL: empty(publicUrl) ? 'https://${app.properties.defaultHostName}' : publicUrl
+      PUBLIC_URL: baseUrl
       SNAPSHOT_QUIET_SECONDS: string(snapshotQuietSeconds)
       ACTIVITY_POLL_SECONDS: string(activityPollSeconds)
     },
@@ -148,17 +150,19 @@ resource authentication 'Microsoft.Web/sites/config@2024-11-01' = {
     }
     // The app reads roles from the claims themselves; stored tokens would only be a risk.
     login: { tokenStore: { enabled: false } }
-    identityProviders: {
-      azureActiveDirectory: {
-        enabled: signIn
-        registration: {
-          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
-          clientId: authClientId
-          clientSecretSettingName: signInWithSecret ? 'MICROSOFT_PROVIDER_AUTHENTICATION_SECRET' : 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID'
+    identityProviders: signIn
+      ? {
+          azureActiveDirectory: {
+            enabled: true
+            registration: {
+              openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+              clientId: authClientId
+              clientSecretSettingName: signInWithSecret ? 'MICROSOFT_PROVIDER_AUTHENTICATION_SECRET' : 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID'
+            }
+            validation: { allowedAudiences: [authClientId, 'api://${authClientId}'] }
+          }
         }
-        validation: { allowedAudiences: [authClientId, 'api://${authClientId}'] }
-      }
-    }
+      : {}
   }
   dependsOn: [settings]
 }
@@ -199,6 +203,6 @@ resource package 'Microsoft.Web/sites/extensions@2024-11-01' = if (!empty(packag
 }
 
 output functionName string = app.name
-output consoleUrl string = 'https://${app.properties.defaultHostName}/console/'
-output constantContactRedirectUri string = '${empty(publicUrl) ? 'https://${app.properties.defaultHostName}' : publicUrl}/api/oauth/callback'
-output signInRedirectUri string = 'https://${app.properties.defaultHostName}/.auth/login/aad/callback'
+output consoleUrl string = '${baseUrl}/console/'
+output constantContactRedirectUri string = '${baseUrl}/api/oauth/callback'
+output signInRedirectUri string = '${baseUrl}/.auth/login/aad/callback'

@@ -41,14 +41,44 @@ param segmentSubscriptionId string = ''
 @description('API key (OAuth client id) of the application registered at Constant Contact.')
 param constantContactClientId string
 
+@description('Base of Constant Contact\'s API.')
+param constantContactApiUrl string = 'https://api.cc.email/v3'
+
+@description('Base of Constant Contact\'s sign-in service.')
+param constantContactAuthUrl string = 'https://authz.constantcontact.com/oauth2/default/v1'
+
+@minValue(1)
+@description('Calls to Constant Contact per second, over all instances.')
+param constantContactRequestsPerSecond int = 4
+
+@minValue(1)
+@description('Calls to Constant Contact per day, over all instances.')
+param constantContactRequestsPerDay int = 10000
+
 @description('Application (client) id of the Entra registration people sign in with. Empty: everyone is refused.')
 param authClientId string = ''
 
 @description('Sign in with a client secret from the vault instead of the sign-in identity.')
 param signInWithSecret bool = false
 
+@description('Base of the app\'s public address when it has a domain of its own, without a slash at the end; empty: the platform\'s name.')
+param publicUrl string = ''
+
+@minLength(3)
+@maxLength(63)
+@description('Container of the app\'s own documents.')
+param exportContainerName string = 'exports'
+
 @description('NCRONTAB schedule, UTC, on which the app looks for exports that are due.')
 param exportSchedule string = '0 */15 * * * *'
+
+@minValue(0)
+@description('Seconds a snapshot must be unchanged before it counts as complete.')
+param snapshotQuietSeconds int = 600
+
+@minValue(1)
+@description('Seconds of the first wait before asking Constant Contact about an import.')
+param activityPollSeconds int = 5
 
 @description('Python version of the function app.')
 @allowed(['3.11', '3.12', '3.13'])
@@ -66,8 +96,15 @@ param maximumInstanceCount int = 40
 @description('Put storage and vault behind private endpoints.')
 param vnetEnabled bool = false
 
+@description('Id of a NAT gateway for calls out of the private network; empty: default outbound access.')
+param natGatewayId string = ''
+
 @description('Mail address that alerts and the budget write to. Empty: alerts show in the portal only.')
 param alertEmail string = ''
+
+@minValue(1)
+@description('Days without a new snapshot after which an export\'s alert fires; more than there are between refreshes.')
+param nothingNewDays int = 3
 
 @minValue(0)
 @description('Monthly budget of the resource group in the billing currency; 0 for none.')
@@ -112,14 +149,24 @@ module resources 'resources.bicep' = {
     constantContactClientId: constantContactClientId
     // The hook after provisioning asks for it, so that it never lies in azd's environment file.
     constantContactClientSecret: ''
+    constantContactApiUrl: constantContactApiUrl
+    constantContactAuthUrl: constantContactAuthUrl
+    constantContactRequestsPerSecond: constantContactRequestsPerSecond
+    constantContactRequestsPerDay: constantContactRequestsPerDay
     authClientId: authClientId
     signInWithSecret: signInWithSecret
+    publicUrl: publicUrl
+    exportContainerName: exportContainerName
     exportSchedule: exportSchedule
+    snapshotQuietSeconds: snapshotQuietSeconds
+    activityPollSeconds: activityPollSeconds
     pythonVersion: pythonVersion
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     vnetEnabled: vnetEnabled
+    natGatewayId: natGatewayId
     alertEmail: alertEmail
+    nothingNewDays: nothingNewDays
     monthlyBudget: monthlyBudget
     logRetentionDays: logRetentionDays
     logDailyCapGb: logDailyCapGb

@@ -5,6 +5,7 @@ param location string
 param tags object
 param stateAccountId string
 param vaultId string
+param natGatewayId string
 
 resource network 'Microsoft.Network/virtualNetworks@2024-07-01' = {
   name: 'vnet-${token}'
@@ -20,6 +21,9 @@ resource network 'Microsoft.Network/virtualNetworks@2024-07-01' = {
           delegations: [
             { name: 'functions', properties: { serviceName: 'Microsoft.App/environments' } }
           ]
+          // Lets the firewall of the segment account allow this subnet.
+          serviceEndpoints: [{ service: 'Microsoft.Storage' }]
+          natGateway: empty(natGatewayId) ? null : { id: natGatewayId }
         }
       }
       {
@@ -73,3 +77,5 @@ module vault 'private-endpoint.bicep' = {
     zoneName: 'privatelink.vaultcore.azure.net'
   }
 }
+
+output appSubnetId string = '${network.id}/subnets/app'

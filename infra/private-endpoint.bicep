@@ -21,6 +21,8 @@ resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01'
   tags: tags
   properties: {
     registrationEnabled: false
+    // A name of somebody else's private endpoint, such as the segment account's, is looked up outside.
+    resolutionPolicy: 'NxDomainRedirect'
     virtualNetwork: { id: networkId }
   }
 }

@@ -57,7 +57,7 @@ param authClientId string = ''
 @description('Sign in with a client secret from the vault instead of the sign-in identity.')
 param signInWithSecret bool = false
 
-@description('Base of the app\'s public address when it has a domain of its own; empty: the platform\'s name.')
+@description('Base of the app\'s public address when it has a domain of its own, without a slash at the end; empty: the platform\'s name.')
 param publicUrl string = ''
 
 @minLength(3)
@@ -92,8 +92,15 @@ param maximumInstanceCount int = 40
 @description('Put storage and vault behind private endpoints.')
 param vnetEnabled bool = false
 
+@description('Id of a NAT gateway for calls out of the private network; empty: default outbound access.')
+param natGatewayId string = ''
+
 @description('Mail address that alerts and the budget write to. Empty: alerts show in the portal only.')
 param alertEmail string = ''
+
+@minValue(1)
+@description('Days without a new snapshot after which an export\'s alert fires; more than there are between refreshes.')
+param nothingNewDays int = 3
 
 @minValue(0)
 @description('Monthly budget of the resource group in the billing currency; 0 for none.')
@@ -186,6 +193,7 @@ module network 'network.bicep' = if (vnetEnabled) {
     tags: tags
     stateAccountId: state.outputs.accountId
     vaultId: vault.outputs.vaultId
+    natGatewayId: natGatewayId
   }
 }
 
@@ -217,7 +225,7 @@ module app 'app.bicep' = {
     signInClientId: signInIdentity.properties.clientId
     authClientId: authClientId
     signInWithSecret: signInWithSecret
-    subnetId: vnetEnabled ? resourceId('Microsoft.Network/virtualNetworks/subnets', 'vnet-${token}', 'app') : ''
+    subnetId: vnetEnabled ? network!.outputs.appSubnetId : ''
     blobEndpoint: state.outputs.blobEndpoint
     queueEndpoint: state.outputs.queueEndpoint
     packageContainerName: state.outputs.packageContainerName
@@ -245,7 +253,7 @@ module app 'app.bicep' = {
     packageUri: packageUri
   }
   // Roles first: the app reads its package and its host's locks as soon as it starts.
-  dependsOn: [roles, network]
+  dependsOn: [roles]
 }
 
 module alerts 'alerts.bicep' = {
@@ -256,6 +264,7 @@ module alerts 'alerts.bicep' = {
     tags: tags
     insightsId: telemetry.outputs.insightsId
     alertEmail: alertEmail
+    nothingNewDays: nothingNewDays
   }
 }
 

@@ -82,7 +82,8 @@ resource runUsesPoison 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 // Connections come and go while the app runs, each with a secret of its own that a refresh
-// rewrites; a role on single secrets cannot cover those. The vault holds nothing else.
+// rewrites, and the app makes its hash key; a role on single secrets cannot cover what does not
+// exist yet. So it may also write the client secrets, which it only reads: all in this vault is its own.
 resource runKeepsSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(vault.id, runPrincipalId, roleIds.keyVaultSecretsOfficer)
   scope: vault

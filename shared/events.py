@@ -26,6 +26,7 @@ class Event(StrEnum):
     RECONNECT_REQUIRED = "reconnect_required"
     CONNECTION_REFRESHED = "connection_refreshed"
     NOTHING_NEW = "nothing_new"
+    CALLS_COUNTED = "calls_counted"
     ACCESS_REFUSED = "access_refused"
     AUDIT = "audit"
 

@@ -240,6 +240,7 @@ class Product:
             jobs=self.jobs,
             catalogue=self.catalogue,
             tokens=self.tokens,
+            budget=self.budget,
             quiet=timedelta(seconds=self.settings.snapshot_quiet_seconds),
             now=self.now,
         )

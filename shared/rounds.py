@@ -11,8 +11,9 @@ from functools import cache
 
 from shared.catalogue import Catalogue, pin
 from shared.connections import Connection
+from shared.constant_contact.budget import Budget
 from shared.due import is_due_by_clock, is_due_by_refresh
-from shared.errors import Conflict, ExportError, SegmentIncomplete
+from shared.errors import Conflict, ExportError, SegmentError, SegmentIncomplete
 from shared.events import Event, emit
 from shared.exports import Export
 from shared.jobs import Jobs, Trigger
@@ -36,6 +37,7 @@ class Round:
     jobs: Jobs
     catalogue: Catalogue
     tokens: Tokens
+    budget: Budget
     quiet: timedelta
     now: Callable[[], datetime]
 
@@ -56,8 +58,8 @@ class Round:
         for connection in connections.values():
             done["refreshed"] += self._care_for(connection)
         done["cleared"] += self._clear_staged()
-        if not done["started"]:
-            emit(Event.NOTHING_NEW)
+        usage = self.budget.today()
+        emit(Event.CALLS_COUNTED, used=usage.used, limit=usage.limit)
         return ", ".join(f"{count} {what}" for what, count in sorted(done.items()) if count) or (
             "nothing to do"
         )
@@ -82,14 +84,26 @@ class Round:
     def _start_if_refreshed(
         self, export: Export, connection: Connection, segments: Sequence[Segment]
     ) -> str:
+        last = self.jobs.ledger.last_pinned(export.id)
         try:
             snapshots = pin(export, segments)
         except SegmentIncomplete:
+            self._tell_nothing_new(export, last)
             return "waiting for a complete snapshot"
-        last = self.jobs.ledger.last_pinned(export.id)
+        except SegmentError:
+            self._tell_nothing_new(export, last)
+            raise
         if not is_due_by_refresh(export, snapshots, last, connection, self.quiet):
+            self._tell_nothing_new(export, last)
             return "without news"
         return self._start(export, "refresh", snapshots)
+
+    def _tell_nothing_new(self, export: Export, last: Run | None) -> None:
+        """Say for how many days the export has had nothing to send, since *last* or its saving."""
+        now = self.now()
+        since = last.created_at if last else export.updated_at or now
+        days = round((now - since) / timedelta(days=1), 2)
+        emit(Event.NOTHING_NEW, export_id=export.id, days=days)
 
     def _start(
         self, export: Export, trigger: Trigger, snapshots: Sequence[PinnedSnapshot] = ()

@@ -65,7 +65,11 @@ class _Translation:
         self.symbols = self.file.symbols()
 
     def template(self) -> dict[str, Any]:
-        variables = {item.name: self._value(_body(item)) for item in self.file.all("var")}
+        variables = {
+            item.name: self._value(_body(item))
+            for item in self.file.all("var")
+            if not self._waits_for_resources(_body(item))
+        }
         resources = {
             item.name: self._resource(item) if item.kind == "resource" else self._module(item)
             for item in self.file.declarations
@@ -248,10 +252,25 @@ class _Translation:
         return f"format({', '.join([_quoted(text), *arguments])})"
 
     def _symbol(self, name: str) -> str:
-        kind = self.symbols[name].kind
+        item = self.symbols[name]
+        if item.kind == "var" and self._waits_for_resources(_body(item)):
+            return self._code(_body(item))  # variables are computed before there are resources
+        kind = item.kind
         if kind not in {"param", "var"}:
             raise SyntaxFault(f"{name}: a {kind} as a whole is not a value here")
         return f"{'parameters' if kind == 'param' else 'variables'}('{name}')"
+
+    def _waits_for_resources(self, expression: Expression) -> bool:
+        """Say whether a value is known only once a resource or module is deployed."""
+        match expression:
+            case Member(Name(name), "properties" | "outputs") if self._is(
+                name, "resource", "module"
+            ):
+                return True
+            case Name(name) if self._is(name, "var"):
+                return self._waits_for_resources(_body(self.symbols[name]))
+            case _:
+                return any(self._waits_for_resources(part) for part in children(expression))
 
     def _member(self, expression: Member) -> str:
         match expression:

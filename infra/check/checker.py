@@ -1,11 +1,7 @@
-"""What is wrong with a Bicep file, as far as it can be known without the compiler.
-
-``python -m infra.check.checker FOLDER FILE...`` prints it; FOLDER has the type data.
-"""
+"""What is wrong with a Bicep file, as far as it can be known without the compiler."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,16 +154,3 @@ def _modules(file: File) -> Iterator[tuple[int, str]]:
                     module_name in outputs and output not in outputs[module_name]
                 ):
                     yield part.line, f"{module_name} has no output {output}"
-
-
-def main(folder: str, *files: str) -> int:
-    """Print every fault of the files and return how many there are."""
-    types = Types(Path(folder))
-    faults = [fault for file in files for fault in check(Path(file), types)]
-    for fault in faults:
-        sys.stdout.write(f"{fault}\n")
-    return len(faults)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]) > 0)

@@ -1,8 +1,8 @@
 """How two ARM templates differ: ``python -m infra.check.parity COMPILED KEPT``.
 
-The release workflow compares what the real compiler makes of ``resources.bicep`` with the
-template that is kept in the repository. How a compiler orders, refers and nests is its own
-affair; what is deployed has to be the same.
+The workflow of the tests compares what the real compiler makes of ``resources.bicep`` with the
+template that is kept in the repository: names, values and expressions. In which order a compiler
+writes, and whether it gives resources symbolic names, is its own affair.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 _DEPLOYMENT = "Microsoft.Resources/deployments"
-_CALL = re.compile(r"createObject\(|createArray\(")
+_OWN_WAYS = {"type", "apiVersion", "name", "dependsOn", "scope"}
+"""What of a resource is compared otherwise, or follows from the rest."""
 
 
 def outline(template: Mapping[str, Any]) -> frozenset[str]:
     """Return what the template deploys, a line for each fact.
 
-    A fact is a parameter with its type and limits, an output, or a resource's type, version and
-    name with the path of a property it sets.
+    A fact is a value at a path: of a parameter, variable, output, or of a resource or module under
+    its type, version and name. Expressions are given as text that every compiler agrees on.
     """
     return frozenset(_facts(template, ""))
 
@@ -36,59 +37,80 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def _facts(template: Mapping[str, Any], place: str) -> Iterator[str]:
+    plain = _Plain(template["resources"])
     for name, parameter in template.get("parameters", {}).items():
-        told = {key: parameter.get(key) for key in sorted(parameter) if key != "metadata"}
-        yield f"{place}parameter {name} {json.dumps(told, sort_keys=True)}"
-    for name, output in template.get("outputs", {}).items():
-        yield f"{place}output {name} {output['type']}"
-    for resource in _resources(template):
-        head = f"{place}{resource['type']}@{resource['apiVersion']} {_spaceless(resource['name'])}"
+        told = {key: value for key, value in parameter.items() if key != "metadata"}
+        yield from plain.facts(told, f"{place}parameter {name}")
+    yield from plain.facts(template.get("variables", {}), f"{place}variable")
+    yield from plain.facts(template.get("outputs", {}), f"{place}output")
+    for resource in plain.resources:
         if resource["type"] == _DEPLOYMENT:
             # Which version of this type a compiler writes changes with the compiler.
-            head = f"{place}module {_spaceless(resource['name'])}"
-            properties = resource["properties"]
-            yield from (f"{head} given {name}" for name in properties.get("parameters", {}))
-            yield from _facts(properties["template"], f"{head} > ")
+            head = f"{place}module {plain.text(resource['name'])}"
+            given = resource["properties"].get("parameters", {})
+            yield from plain.facts(given, f"{head} given")
+            yield from _facts(resource["properties"]["template"], f"{head} > ")
+            own = _OWN_WAYS | {"properties"}
         else:
-            body = {key: value for key, value in resource.items() if key not in _ELSEWHERE}
-            yield from (f"{head} {path}" for path in _paths(body, ""))
+            version = resource["apiVersion"]
+            head = f"{place}{resource['type']}@{version} {plain.text(resource['name'])}"
+            own = _OWN_WAYS
+        yield from plain.facts({k: v for k, v in resource.items() if k not in own}, head)
         if "scope" in resource:
             yield f"{head} scope {_scope(resource['scope'])}"
-        for key in ("condition", "resourceGroup", "subscriptionId", "@options"):
-            if key in resource:
-                yield f"{head} {key} {_spaceless(resource[key])}"
 
 
-_ELSEWHERE = {
-    "type", "apiVersion", "name", "dependsOn", "condition", "scope", "resourceGroup",
-    "subscriptionId", "@options",
-}  # fmt: skip
+class _Plain:
+    """Values of one template in the form that both ways of writing it share.
+
+    With symbolic names ``reference('app')`` is what is ``reference(resourceId(...), '<version>')``
+    without: the first becomes the second, less the version.
+    """
+
+    def __init__(self, resources: Any) -> None:
+        named = resources if isinstance(resources, dict) else {}
+        self.resources: list[Mapping[str, Any]] = [
+            resource
+            for resource in (named.values() if named else resources)
+            if not resource.get("existing")
+        ]
+        self._ids = {name: _id(resource) for name, resource in named.items()}
+
+    def facts(self, value: Any, path: str) -> Iterator[str]:
+        """Yield the path of every leaf with what is there."""
+        match value:
+            case dict() if value:
+                for key, part in value.items():
+                    yield from self.facts(part, f"{path}.{self.text(key)}")
+            case list() if value:
+                for place, part in enumerate(value):
+                    yield from self.facts(part, f"{path}[{place}]")
+            case str():
+                yield f"{path} = {self.text(value)}"
+            case _:
+                yield f"{path} = {json.dumps(value)}"
+
+    def text(self, value: str) -> str:
+        """Return a literal as it is, and an expression without spaces, symbols and versions."""
+        if not _is_expression(value):
+            return json.dumps(value)
+        code = _spaceless(value)
+        code = re.sub(r"reference\('([^']+)'\)", self._reference, code)
+        return re.sub(r"(reference\(.*?),'\d{4}-\d\d-\d\d(?:-preview)?'(?=\))", r"\1", code)
+
+    def _reference(self, found: re.Match[str]) -> str:
+        return f"reference({self._ids.get(found[1], found[1])})"
 
 
-def _resources(template: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the resources of either form of template, less those that exist already."""
-    resources = template["resources"]
-    found = resources.values() if isinstance(resources, dict) else resources
-    return [resource for resource in found if not resource.get("existing")]
+def _is_expression(value: str) -> bool:
+    return value.startswith("[") and not value.startswith("[[")
 
 
-def _paths(value: Any, path: str) -> Iterator[str]:
-    """Yield the paths of all leaves, with literal leaves as they are."""
-    match value:
-        case dict() if value:
-            for key, part in value.items():
-                yield from _paths(part, f"{path}.{_spaceless(key)}")
-        case list() if value:
-            for part in value:
-                yield from _paths(part, f"{path}[]")
-        case str() if value.startswith("[") and not value.startswith("[["):
-            # The names within a computed object, since its values are expressions.
-            names = (
-                sorted(set(re.findall(r"'([A-Za-z_]+)',", value))) if _CALL.search(value) else []
-            )
-            yield f"{path} = [{','.join(names)}]"
-        case _:
-            yield f"{path} = {json.dumps(value)}"
+def _id(resource: Mapping[str, Any]) -> str:
+    name = resource["name"]
+    code = _spaceless(name)[1:-1] if _is_expression(name) else f"'{name}'"
+    code = re.sub(r"^format\('\{0\}(?:/\{\d+\})+',(.*)\)$", r"\1", code)  # of a child: its segments
+    return f"resourceId('{resource['type']}',{code})"
 
 
 def _scope(text: str) -> str:
@@ -96,9 +118,12 @@ def _scope(text: str) -> str:
     return re.sub(r"/\{\d+\}|^\[(format|resourceId)", "", _spaceless(text))
 
 
-def _spaceless(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return re.sub(r"\s+", "", text)
+def _spaceless(code: str) -> str:
+    """Return an expression without the spaces between its parts; texts keep theirs."""
+    return "".join(
+        part if part.startswith("'") else re.sub(r"\s+", "", part)
+        for part in re.split(r"('(?:[^']|'')*')", code)
+    )
 
 
 def main(one: str, other: str) -> int:

@@ -222,6 +222,10 @@ def _parts(node: Node) -> list[Node]:
     return [child for child in node.named_children if child.type != "comment"]
 
 
+def _operators(node: Node) -> list[str]:
+    return [child.type for child in node.children if not child.is_named]
+
+
 def _decorator(node: Node) -> Call:
     call = _expression(_parts(node)[0])
     if not isinstance(call, Call):
@@ -287,14 +291,15 @@ def _expression(node: Node) -> Expression:  # noqa: C901 - one line per form of 
             return Name(_source(node), line=line)
         case "parenthesized_expression":
             return _expression(parts[0])
-        case "member_expression" if node.children[1].type == ".":
+        case "member_expression" if _operators(node) in (["."], ["!", "."]):
+            # `a!.b` differs from `a.b` in what the compiler warns of, not in what it means.
             return Member(_expression(parts[0]), _source(parts[1]), line=line)
         case "call_expression":
             arguments = tuple(_expression(part) for part in _parts(parts[1]))
             return Call(_source(parts[0]), arguments, line=line)
         case "unary_expression" | "binary_expression" | "ternary_expression":
-            operator = next(child.type for child in node.children if not child.is_named)
-            return Operation(operator, tuple(_expression(part) for part in parts), line=line)
+            operands = tuple(_expression(part) for part in parts)
+            return Operation(_operators(node)[0], operands, line=line)
         case "array":
             return Array(tuple(_expression(part) for part in parts), line=line)
         case "object":

@@ -12,7 +12,7 @@ import pytest
 
 from infra.check.arm import render, translate
 from infra.check.parity import differences
-from infra.check.syntax import Name, Object, read
+from infra.check.syntax import Literal, Name, Object, read
 from tests.infra.sources import BICEP, DOCS, INFRA, read_json
 
 KEPT = INFRA / "azuredeploy.json"
@@ -73,11 +73,32 @@ def test_expressions_name_only_what_their_template_has(kept: dict[str, Any]) -> 
             assert set(resource.get("dependsOn", ())) <= set(own["resources"])
 
 
-def test_a_template_equals_itself_in_either_form_of_resources(kept: dict[str, Any]) -> None:
-    """A compiler may write resources as a list, without symbolic names."""
-    other = copy.deepcopy(kept)
-    other["resources"] = list(other["resources"].values())
+def without_symbols(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the template as a compiler writes it that gives resources no symbolic names.
 
+    Resources are a list, and a value of one is asked for by its whole id and version.
+    """
+    own = copy.deepcopy(dict(template))
+    nested = {}
+    for name, resource in own["resources"].items():
+        if resource["type"] == "Microsoft.Resources/deployments":
+            nested[name] = without_symbols(resource["properties"].pop("template"))
+    text = json.dumps(own)
+    for name, resource in own["resources"].items():
+        written = resource["name"]
+        code = written[1:-1] if written.startswith("[") else f"'{written}'"
+        id_ = f"resourceId('{resource['type']}', {code})"
+        text = text.replace(f"reference('{name}')", f"reference({id_}, '{resource['apiVersion']}')")
+    other: dict[str, Any] = json.loads(text)
+    for name, inner in nested.items():
+        other["resources"][name]["properties"]["template"] = inner
+    return other | {"resources": list(other["resources"].values())}
+
+
+def test_a_template_equals_itself_with_and_without_symbolic_names(kept: dict[str, Any]) -> None:
+    other = without_symbols(kept)
+
+    assert "reference('" not in json.dumps(other)
     assert differences(kept, other) == []
 
 
@@ -115,6 +136,68 @@ def test_the_comparison_finds(what: str, kept: dict[str, Any]) -> None:
     assert differences(kept, other)
 
 
+def change(template: dict[str, Any], path: str, old: Any, new: Any) -> None:
+    """Replace *old* at a path whose steps are modules, then keys."""
+    *modules, keys = path.split(" > ")
+    place = template
+    for module in modules:
+        place = place["resources"][module]["properties"]["template"]
+    *way, last = keys.split(".")
+    for key in way:
+        place = place[key]
+    found = place[last]
+    assert old in found if isinstance(old, str) else found == old
+    place[last] = found.replace(old, new) if isinstance(old, str) else new
+
+
+OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+DANGERS: dict[str, tuple[str, Any, Any]] = {
+    "an alert switched off": ("alerts > variables.everyAlert.enabled", True, False),
+    "an alert that asks for something else": (
+        "alerts > resources.poison.properties", "export-jobs-poison", "export-jobs-lost"
+    ),
+    "another workbook": ("telemetry > variables.$fxv#0", "Segment exports", "Nothing"),
+    "Owner for a role": (
+        "roles > variables.roleIds.storageBlobDataReader",
+        "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+        OWNER,
+    ),
+    "Owner for a module's parameter": (
+        "roles > resources.runReadsSegments.properties.parameters.roleId.value",
+        "[variables('roleIds').storageBlobDataReader]",
+        OWNER,
+    ),
+    "a role for somebody else": (
+        "roles > resources.runOwnsState.properties.principalId",
+        "runPrincipalId",
+        "operatorPrincipalId",
+    ),
+    "storage that is open": (
+        "resources.state.properties.parameters.publicAccess.value",
+        "[not(parameters('vnetEnabled'))]",
+        "[true()]",
+    ),
+    "sign-in headers that are always believed": (
+        "app > resources.settings.properties",
+        "if(variables('signIn'), createObject('SIGN_IN', 'entra'), createObject())",
+        "createObject('SIGN_IN', 'entra')",
+    ),
+    "a condition turned round": (
+        "resources.network.condition", "parameters('vnetEnabled')", "not(parameters('vnetEnabled'))"
+    ),
+    "another default": ("parameters.maximumInstanceCount.defaultValue", 40, 1000),
+    "another output": ("outputs.consoleUrl.value", "consoleUrl", "signInRedirectUri"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DANGERS)
+def test_the_comparison_finds_values_and_expressions(what: str, kept: dict[str, Any]) -> None:
+    other = copy.deepcopy(kept)
+    change(other, *DANGERS[what])
+
+    assert differences(kept, other)
+
+
 def test_the_comparison_finds_a_resource_that_is_gone(kept: dict[str, Any]) -> None:
     other = copy.deepcopy(kept)
     del other["resources"]["budget"]
@@ -136,30 +219,71 @@ def test_every_variable_for_azd_is_described() -> None:
     variables = re.findall(r"\$\{(?!AZURE_)([A-Z_]+)", given)
 
     assert variables
-    assert [name for name in variables if name not in page] == []
-
-
-def test_azd_offers_what_the_portal_form_offers() -> None:
-    """What only one of them asks for is listed here, with the reason."""
-    main = {item.name for item in read(INFRA / "main.bicep").all("param")}
-    form = set(read_json(INFRA / "createUiDefinition.json")["parameters"]["outputs"])
-
-    assert form - main == {
-        "constantContactClientSecret",  # azd's hook asks, so that it is in no file
-        "packageUri",  # azd deploys the code itself
+    described = {
+        *re.findall(r"(?m)^\| ([A-Z_]+) \|", page),
+        *re.findall(r"azd env set (\w+)", page),
     }
-    assert main - form == {"principalId", "principalType"}  # the portal does not know who deploys
+    assert set(variables) - described == set()
+
+
+RENAMED = {"principalId": "operatorPrincipalId", "principalType": "operatorPrincipalType"}
+"""What azd calls otherwise."""
+
+NOT_BY_AZD = {
+    "constantContactClientSecret",  # the hook asks, so that it is in no file
+    "packageUri",  # azd deploys the code itself
+    "budgetStartDate",  # the month of the first deployment
+}
+
+
+def test_defaults_that_the_page_tells_are_those_of_the_template() -> None:
+    page = (DOCS / "deployment.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"(?m)^\| [A-Z_]+ \| `(\w+)`, default (`[^`]*`|empty)", page))
+    params = {item.name: item.value for item in read(INFRA / "main.bicep").all("param")}
+
+    assert len(told) > 15
+    for name, default in told.items():
+        value = params[name]
+        assert isinstance(value, Literal)
+        written = str(value.value).lower() if isinstance(value.value, bool) else str(value.value)
+        assert default == (f"`{written}`" if written else "empty"), name
+
+
+def test_azd_sets_all_that_can_be_chosen() -> None:
+    """Settings are replaced as a whole: what cannot be passed on would be lost each time."""
+    main = {item.name: item for item in read(INFRA / "main.bicep").all("param")}
+    resources = {item.name: item for item in read(INFRA / "resources.bicep").all("param")}
+
+    assert {RENAMED.get(name, name) for name in main} == set(resources) - NOT_BY_AZD
+    for name, item in main.items():
+        same = resources[RENAMED.get(name, name)]
+        assert (item.type, name == "location" or item.value) == (
+            same.type,
+            name == "location" or same.value,
+        )
+
+
+def test_defaults_for_azd_are_those_of_the_template() -> None:
+    """Its environment fills every parameter, so its defaults are the ones that count."""
+    given = (INFRA / "main.parameters.json").read_text(encoding="utf-8")
+    defaults = dict(re.findall(r'"(\w+)": \{ "value": "\$\{\w+=([^}]*)\}" \}', given))
+
+    for item in read(INFRA / "main.bicep").all("param"):
+        if isinstance(item.value, Literal) and item.name != "principalId":
+            written = item.value.value
+            text = str(written).lower() if isinstance(written, bool) else str(written)
+            assert defaults[item.name] == text, item.name
 
 
 def test_main_passes_its_parameters_on_under_their_names() -> None:
     (module,) = read(INFRA / "main.bicep").all("module")
     params = module.body["params"]
     assert isinstance(params, Object)
+    passed = {
+        value.id: getattr(key, "value", None)
+        for key, value in params.properties
+        if isinstance(value, Name)
+    }
 
-    for key, value in params.properties:
-        if isinstance(value, Name):
-            renamed = {
-                "principalId": "operatorPrincipalId",
-                "principalType": "operatorPrincipalType",
-            }
-            assert getattr(key, "value", None) == renamed.get(value.id, value.id)
+    names = {item.name for item in read(INFRA / "main.bicep").all("param")}
+    assert passed == {name: RENAMED.get(name, name) for name in names}

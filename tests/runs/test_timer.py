@@ -71,3 +71,85 @@ def test_an_absent_segment_is_passed_over_and_keeps_nobody_waiting(
     app.segments.delete_blob("Gone.csv")
 
     assert app.product.round.make() == "1 passed over, 1 started"
+
+
+@pytest.fixture
+def rounds(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level("INFO", "events")
+    return caplog
+
+
+def quiet_days(rounds: pytest.LogCaptureFixture) -> dict[str, float]:
+    """Return for how many days each export has had nothing new, as last told, and forget it."""
+    told = [vars(r) for r in rounds.records if r.getMessage() == "nothing_new"]
+    rounds.clear()
+    return {event["export_id"]: event["days"] for event in told}
+
+
+def test_an_export_without_news_says_since_when(
+    app: App, list_id: str, rounds: pytest.LogCaptureFixture
+) -> None:
+    """Each export for itself: that another one runs does not hide it."""
+    app.put_segment("Spring", PEOPLE)
+    spring = app.create_export("Spring", list_id)
+    app.product.round.make()
+    app.drain()
+    assert quiet_days(rounds) == {}
+
+    app.clock.pass_by(timedelta(days=3))
+    app.put_segment("Autumn", PEOPLE)
+    app.create_export("Autumn", list_id)
+    app.product.round.make()
+
+    told = quiet_days(rounds)
+    assert told[spring] == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize("schedule", ["manual", "0 6 * * *"])
+def test_an_export_that_does_not_go_by_news_never_lacks_any(
+    app: App, list_id: str, rounds: pytest.LogCaptureFixture, schedule: str
+) -> None:
+    app.put_segment("Spring", PEOPLE)
+    app.create_export("Spring", list_id, schedule=schedule)
+
+    app.product.round.make()
+
+    assert quiet_days(rounds) == {}
+
+
+def test_a_segment_that_is_gone_is_no_news_either(
+    app: App, list_id: str, rounds: pytest.LogCaptureFixture
+) -> None:
+    app.put_segment("Gone", PEOPLE)
+    export_id = app.create_export("Gone", list_id)
+    app.segments.delete_blob("Gone.csv")
+    app.clock.pass_by(timedelta(days=4))
+
+    assert app.product.round.make() == "1 passed over"
+
+    assert quiet_days(rounds) == {export_id: pytest.approx(4, abs=0.1)}
+
+
+def test_a_disabled_export_is_not_said_to_lack_news(
+    app: App, list_id: str, rounds: pytest.LogCaptureFixture
+) -> None:
+    app.put_segment("Spring", PEOPLE)
+    app.create_export("Spring", list_id, enabled=False)
+
+    app.product.round.make()
+
+    assert quiet_days(rounds) == {}
+
+
+def test_a_round_says_how_much_of_the_days_calls_is_used(
+    app: App, list_id: str, rounds: pytest.LogCaptureFixture
+) -> None:
+    """Those outside runs too, such as the look-ups of a save."""
+    app.put_segment("Spring", PEOPLE)
+    app.create_export("Spring", list_id)
+    app.product.round.make()
+
+    (counted,) = [vars(r) for r in rounds.records if r.getMessage() == "calls_counted"]
+    usage = app.product.budget.today()
+    assert (counted["used"], counted["limit"]) == (usage.used, usage.limit)
+    assert usage.used > 0
