@@ -89,9 +89,42 @@ def test_workflows_test_on_every_supported_python_and_pin_what_they_use() -> Non
     for path in folder.glob("*.yml"):
         workflow = yaml.safe_load(path.read_text())
         assert workflow["permissions"] == {"contents": "read"}
-        for step in (step for job in workflow["jobs"].values() for step in job["steps"]):
+        for step in (step for job in workflow["jobs"].values() for step in job.get("steps", ())):
             if "uses" in step:
                 assert re.match(r"actions/[\w-]+@v\d+$|[\w./-]+@[0-9a-f]{40}$", step["uses"])
+
+
+def test_nothing_is_released_that_did_not_pass_every_check() -> None:
+    """Every Python and the parity with the real compiler, on the commit that is released."""
+    folder = ROOT / ".github" / "workflows"
+    checks = yaml.safe_load((folder / "test.yml").read_text())
+    release = yaml.safe_load((folder / "release.yml").read_text())["jobs"]
+
+    assert "workflow_call" in checks[True]  # `on`, as YAML reads it
+    assert release["checks"]["uses"] == "./.github/workflows/test.yml"
+    assert release["release"]["needs"] == "checks"
+    assert any("parity" in step.get("run", "") for step in checks["jobs"]["templates"]["steps"])
+
+
+def test_the_button_leads_to_a_release_whose_notes_open_its_form() -> None:
+    """A relative link, since the README does not know which repository it will be read in."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+
+    assert (
+        "[![Deploy to Azure](https://aka.ms/deploytoazurebutton)](../../releases/latest)" in readme
+    )
+    assert "https://portal.azure.com/#create/Microsoft.Template/uri/" in release
+    assert "released-package.zip" in release
+
+
+def test_azd_is_new_enough_for_what_the_templates_use() -> None:
+    """`@onlyIfNotExists()` needs the Bicep compiler that azd has from then on."""
+    needed = yaml.safe_load((ROOT / "azure.yaml").read_text())["requiredVersions"]["azd"]
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+
+    assert needed == ">= 1.20.0"
+    assert "1.20 or later" in page
 
 
 FROM_GIT = pytest.mark.skipif(
