@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,30 @@ DOCS = ROOT / "docs"
 TYPES = Types(Path(__file__).parent / "types")
 SCHEMAS = Path(__file__).parent / "schemas"
 BICEP = sorted(INFRA.glob("*.bicep"))
+
+
+def kept_files() -> list[Path]:
+    """Return what git tracks; without a clone, all but what `.gitignore` names."""
+    if (ROOT / ".git").exists():
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        found = [Path(name) for name in listed.stdout.decode().split("\0") if name]
+    else:
+        patterns = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
+        found = [
+            path.relative_to(ROOT)
+            for path in ROOT.rglob("*")
+            if not any(
+                fnmatch(part, pattern)
+                for part in path.relative_to(ROOT).parts
+                for pattern in patterns
+            )
+        ]
+    return sorted(path for path in found if (ROOT / path).is_file())
 
 
 def read_json(path: Path) -> Any:
