@@ -44,8 +44,7 @@ export function known(group, code) {
 
 /** Return an API's sentence in the reader's language. Its numbers, in order, are {0}, {1}, … */
 export function sentence(problem) {
-  const text = language === "en" ? null
-    : known("said", problem.message) ?? known("problem", problem.code);
+  const text = language === "en" ? null : known("problem", problem.code);
   const found = problem.message?.match(/\d+/g) ?? [];
   const places = text?.match(/\{\d\}/g) ?? [];
   if (!text || places.length > found.length) {

@@ -182,7 +182,7 @@ function plan({ plan: found }) {
 function extras({ counts, notes }) {
   const lines = ["shortened_values", "left_out_values", "removed"].filter((name) => counts[name])
     .map((name) => t(`count.${name}.note`, { n: counts[name] }));
-  const all = [...lines, ...notes.map((note) => known("note", note) ?? note)];
+  const all = [...lines, ...notes.map((note) => known("note", note.code) ?? note.message)];
   return all.length > 0 && h("ul", { class: "notes" }, all.map((line) => h("li", {}, line)));
 }
 

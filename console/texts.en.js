@@ -330,7 +330,6 @@ export default {
   "audit.started": "Started",
   "audit.approved": "Approved",
   "audit.cancelled": "Cancelled",
-  "audit.retried": "Retried",
 
   flow: "What became of everybody",
   "flow.preview": "What would become of everybody",

@@ -20,11 +20,11 @@ from shared.constant_contact.oauth import (
 )
 from shared.errors import (
     AnswerLost,
-    Conflict,
     ConsentDenied,
     Invalid,
     OtherAccount,
     RequestRefused,
+    SignInLost,
 )
 from shared.tokens import Tokens
 
@@ -142,7 +142,7 @@ class Authorizations:
         except GrantRefused:
             raise Invalid("Constant Contact no longer accepts this code; start again.") from None
         except AnswerLost:
-            raise Conflict("Constant Contact's answer got lost; connect again.") from None
+            raise SignInLost("Constant Contact's answer got lost; connect again.") from None
 
     def _read_account(self, grant: Grant) -> LinkedAccount | None:
         """Return the account; None where the person may not read it, which exports do not need."""

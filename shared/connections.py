@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from shared.errors import Conflict, DocumentChanged, Fault, Invalid, NotFound, ReconnectRequired
+from shared.errors import DocumentChanged, Fault, IdTaken, Invalid, NotFound, ReconnectRequired
 from shared.events import Event, emit
 from shared.ids import SLUG, slug
 from shared.roles import Role
@@ -215,7 +215,7 @@ class Connections:
 
         Raises:
             Invalid: With every fault: name, id, consent.
-            Conflict: The id is taken.
+            IdTaken: There is one of this id.
         """
         name = display_name.strip()
         faults = [*_name_faults(name), *_id_faults(connection_id)]
@@ -234,7 +234,7 @@ class Connections:
         )
         try:
             return self._write_new(connection)
-        except Conflict:
+        except IdTaken:
             if connection_id:
                 raise
         return self._write_new(
@@ -247,11 +247,11 @@ class Connections:
         except DocumentChanged:
             existing, etag = self._records.read(connection.id)
             if existing.state is not ConnectionState.REMOVED:
-                raise Conflict("There is a connection of this id already.") from None
+                raise IdTaken("There is a connection of this id already.") from None
             try:
                 self._records.replace(connection.id, connection, etag)
             except DocumentChanged:
-                raise Conflict("There is a connection of this id already.") from None
+                raise IdTaken("There is a connection of this id already.") from None
         return connection
 
     def change(

@@ -13,7 +13,7 @@ from shared import audit
 from shared.catalogue import Catalogue
 from shared.connections import Connection, ConnectionState
 from shared.constant_contact.client import Client
-from shared.errors import Conflict, DocumentChanged, Fault, Invalid, faults_of
+from shared.errors import DocumentChanged, Fault, IdTaken, Invalid, RunActive, faults_of
 from shared.exports import Export, Mode, find_faults
 from shared.ids import slug
 from shared.ledger import Ledger
@@ -54,7 +54,7 @@ class Editor:
 
         Raises:
             Invalid: With every fault at once.
-            Conflict: The id is taken.
+            IdTaken: There is one of this id.
         """
         given = content.get("id")
         export_id = given if given is not None else self._free_id(content.get("display_name"))
@@ -62,7 +62,7 @@ class Editor:
         try:
             etag = self.exports.create(export.id, export)
         except DocumentChanged:
-            raise Conflict(
+            raise IdTaken(
                 "There is an export with this id already.", location=f"/api/exports/{export.id}"
             ) from None
         audit.note("export_created", who, after=_state(export), export_id=export.id)
@@ -110,14 +110,14 @@ class Editor:
         """Delete the export; its runs stay as the record of what was sent.
 
         Raises:
-            Conflict: A run is under way.
+            RunActive: A run is under way.
             DocumentChanged: It is not the version that was read under *etag*.
         """
         export, _ = self.exports.read(export_id)
         self._require_use(export.connection_id, who)
         active = self.ledger.active(export_id)
         if active:
-            raise Conflict(
+            raise RunActive(
                 "A run of this export is under way: cancel it first.",
                 location=f"/api/runs/{active.key}",
             )

@@ -26,7 +26,20 @@ ExportError
 │           └── ColumnMissing a mapped column is gone
 ├── NotFound                 no such document
 ├── Forbidden                the signed-in person may not do this
+│   ├── AdministratorsOnly   the connection is not theirs to use
+│   └── OtherPersonNeeded    who started the run may not approve it
 ├── Conflict                 the document is not in a state for this
+│   ├── IdTaken              there is a document of this id already
+│   ├── NotConnected         the export's connection needs an administrator
+│   ├── ExportDisabled       the export is switched off
+│   ├── RunActive            a run of the export is under way
+│   ├── RunEnded             the run has ended
+│   ├── NotHeld              the run does not wait for approval
+│   ├── NothingPrepared      the held run has nothing to send
+│   ├── NothingToRetry       the run has no failed batches
+│   ├── RetryExpired         the files of the failed batches are gone
+│   ├── TransitionRefused    the run cannot come from its state into that one
+│   ├── SignInLost           Constant Contact's answer to a sign-in got lost
 │   ├── ConsentDenied        the person did not give Constant Contact's permission
 │   └── OtherAccount         consent was given for another account than before
 └── Invalid                  what a caller sent is wrong; carries every fault at once
@@ -292,6 +305,72 @@ class Conflict(ExportError):
         self.location = location
 
 
+class IdTaken(Conflict):
+    """There is a document of this id already."""
+
+    code = "id_taken"
+
+
+class NotConnected(Conflict):
+    """The export's connection is gone, or an administrator has to connect it."""
+
+    code = "not_connected"
+
+
+class ExportDisabled(Conflict):
+    """The export is switched off."""
+
+    code = "export_disabled"
+
+
+class RunActive(Conflict):
+    """A run of the export is under way."""
+
+    code = "run_active"
+
+
+class RunEnded(Conflict):
+    """The run has ended; nothing more can be done to it."""
+
+    code = "run_ended"
+
+
+class NotHeld(Conflict):
+    """The run does not wait for approval."""
+
+    code = "not_held"
+
+
+class NothingPrepared(Conflict):
+    """The run is held because it could not be prepared: there is nothing to approve."""
+
+    code = "nothing_prepared"
+
+
+class NothingToRetry(Conflict):
+    """There is no such failed run, or none of its batches failed."""
+
+    code = "nothing_to_retry"
+
+
+class RetryExpired(Conflict):
+    """What the failed batches held is deleted."""
+
+    code = "retry_expired"
+
+
+class TransitionRefused(Conflict):
+    """The table of states has no such transition."""
+
+    code = "transition_refused"
+
+
+class SignInLost(Conflict):
+    """The answer to an authorization got lost; its code cannot be used again."""
+
+    code = "sign_in_lost"
+
+
 class ConsentDenied(Conflict):
     """The person did not allow it at Constant Contact."""
 
@@ -308,6 +387,18 @@ class Forbidden(ExportError):
     """The signed-in person may not do this."""
 
     code = "forbidden"
+
+
+class AdministratorsOnly(Forbidden):
+    """The connection may be used by administrators only."""
+
+    code = "administrators_only"
+
+
+class OtherPersonNeeded(Forbidden):
+    """The export asks for two people: who started a run may not approve it."""
+
+    code = "other_person_needed"
 
 
 class Invalid(ExportError):

@@ -18,12 +18,18 @@ from shared.connections import Connection
 from shared.constant_contact.client import Client
 from shared.errors import (
     Busy,
-    Conflict,
     DocumentGone,
+    ExportDisabled,
     ExportError,
-    Forbidden,
+    NotConnected,
     NotFound,
+    NotHeld,
+    NothingPrepared,
+    NothingToRetry,
+    OtherPersonNeeded,
     Overtaken,
+    RetryExpired,
+    RunEnded,
     ServiceUnavailable,
     TerminalError,
     TransientError,
@@ -102,10 +108,12 @@ class Jobs:
         export, _ = self.exports.read(export_id)
         connection = self.connections.find(export.connection_id)
         if connection is None or not connection.works_in(self.deployment_id):
-            raise Conflict("The export's connection is not connected; an administrator can do it.")
+            raise NotConnected(
+                "The export's connection is not connected; an administrator can do it."
+            )
         require_use(who, connection.usable_by)
         if not export.enabled:
-            raise Conflict("The export is disabled.")
+            raise ExportDisabled("The export is disabled.")
         if retry_of:
             self._require_failed(f"{export_id}/{retry_of}")
         now = self.now()
@@ -142,9 +150,9 @@ class Jobs:
     def _require_failed(self, key: str) -> None:
         run = self.ledger.runs.find(key)
         if run is None or run.state is not RunState.FAILED or not run.failed_batches:
-            raise Conflict("That run has no failed batches to send again.")
+            raise NothingToRetry("That run has no failed batches to send again.")
         if not self.ledger.has_staged(key):
-            raise Conflict("The files of that run are gone; start a new run instead.")
+            raise RetryExpired("The files of that run are gone; start a new run instead.")
 
     def approve(self, key: str, who: Principal) -> Run:
         """Let a held run send exactly what it has staged.
@@ -160,11 +168,13 @@ class Jobs:
 
         def approved(run: Run) -> Run:
             if run.state is not RunState.HELD or run.cancel_requested:
-                raise Conflict(f"Only a held run can be approved; this one is {run.state}.")
+                raise NotHeld(f"Only a held run can be approved; this one is {run.state}.")
             if run.plan is None:
-                raise Conflict("Nothing was prepared, so there is nothing to send: cancel the run.")
+                raise NothingPrepared(
+                    "Nothing was prepared, so there is nothing to send: cancel the run."
+                )
             if run.two_people and any(a.who == who.id and a.what == "started" for a in run.audit):
-                raise Forbidden(
+                raise OtherPersonNeeded(
                     "Another person than the one who started the run has to approve it."
                 )
             entry = Audit(what="approved", who=who.id, name=who.name, at=now)
@@ -191,13 +201,13 @@ class Jobs:
         """Ask for the run to be cancelled; it is, before its next call to Constant Contact.
 
         Raises:
-            Conflict: The run has ended.
+            RunEnded: There is nothing left to cancel.
         """
         now = self.now()
 
         def cancelled(run: Run) -> Run:
             if run.ended:
-                raise Conflict(f"The run has ended already: it is {run.state}.")
+                raise RunEnded(f"The run has ended already: it is {run.state}.")
             if run.cancel_requested:
                 return run
             entry = Audit(what="cancelled", who=who.id, name=who.name, at=now)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from shared.errors import Conflict, DocumentChanged, NotFound, Overtaken
+from shared.errors import DocumentChanged, NotFound, Overtaken, RunActive
 from shared.runs import Run, RunState, Waiting
 from shared.storage.documents import BlockFile, Documents, Records
 
@@ -130,7 +130,7 @@ class Ledger:
         """Make *run* the active run of its export and write its document.
 
         Raises:
-            Conflict: Another run is active; carries its location.
+            RunActive: Another run is active; carries its location.
         """
         claim = Claim(run_id=run.id, claimed_at=run.created_at)
         try:
@@ -240,6 +240,6 @@ class Ledger:
         return self._documents.stream(f"runs/{key}/rejects.csv")
 
 
-def _already_active(export_id: str, run_id: str | None) -> Conflict:
+def _already_active(export_id: str, run_id: str | None) -> RunActive:
     location = f"/api/runs/{export_id}/{run_id}" if run_id else None
-    return Conflict("A run of this export is already under way.", location=location)
+    return RunActive("A run of this export is already under way.", location=location)

@@ -19,7 +19,7 @@ from shared.errors import NotFound
 from shared.exports import Export
 from shared.ledger import Ledger
 from shared.refusals import named_lines
-from shared.runs import Batch, BatchState, Route, Run
+from shared.runs import Batch, BatchState, Note, Route, Run
 from shared.storage.documents import Documents, Records
 from shared.storage.hash_key import HashKey
 
@@ -46,13 +46,13 @@ class Recollection:
     """The memory as a run found it.
 
     Attributes:
-        note: Why it does not count; empty if it does, or if there is none.
+        note: Why it does not count; None if it does, or if there is none.
         mirrored: Whether who is in it and not in the segment any more is all that has left.
     """
 
     memory: Memory
     terms: str
-    note: str = ""
+    note: Note | None = None
     mirrored: bool = False
 
     def afresh(self) -> Recollection:
@@ -79,11 +79,14 @@ class Remembering:
         if not export.only_changes:
             return Recollection(Memory(secret, {}), terms)
         if run.full:
-            note = "Everyone is sent, as asked for."
+            note = Note(code="everyone_asked", message="Everyone is sent, as asked for.")
         elif head.terms != terms:
-            note = "Everyone is sent: the mapping, the lists or the account have changed."
+            note = Note(
+                code="terms_changed",
+                message="Everyone is sent: the mapping, the lists or the account have changed.",
+            )
         else:
-            note = ""
+            note = None
         before = {} if note else self._marks(head, export)
         return Recollection(Memory(secret, before), terms, note, head.mirrored and not note)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared import audit
 from shared.connections import Connection
-from shared.errors import Conflict
+from shared.errors import RunEnded
 from shared.exports import Export
 from shared.jobs import Jobs
 from shared.roles import Principal
@@ -54,7 +54,7 @@ class Removal:
         if active:
             try:
                 self.jobs.cancel(active.key, who)
-            except Conflict:
+            except RunEnded:
                 return  # it ended meanwhile
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from shared.errors import Forbidden
+from shared.errors import AdministratorsOnly, Forbidden
 
 
 class Role(StrEnum):
@@ -111,4 +111,4 @@ def require_use(principal: Principal, usable_by: Iterable[Role]) -> None:
     """
     require(principal, Role.CONTRIBUTOR)
     if not (principal.has(Role.ADMINISTRATOR) or Role.CONTRIBUTOR in set(usable_by)):
-        raise Forbidden("This connection may be used by administrators only.")
+        raise AdministratorsOnly("This connection may be used by administrators only.")

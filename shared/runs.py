@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
 
-from shared.errors import Conflict, ExportError
+from shared.errors import ExportError, TransitionRefused
 from shared.exports import Export
 from shared.segments.snapshots import Snapshot
 from shared.steps import Step, StepKind
@@ -184,6 +184,13 @@ class Problem(_Part):
         return cls(code=error.code, message=str(error), action=error.action)
 
 
+class Note(_Part):
+    """What a reader should know about a run that is no problem: a code and a sentence."""
+
+    code: str
+    message: str
+
+
 class PinnedSnapshot(Snapshot):
     """A snapshot as a run pinned it; *excluded* if its members are to be left out."""
 
@@ -296,7 +303,7 @@ class Plan(_Part):
 class Audit(_Part):
     """Who did what to the run, and when."""
 
-    what: Literal["started", "approved", "cancelled", "retried"]
+    what: Literal["started", "approved", "cancelled"]
     who: str
     name: str
     at: AwareDatetime
@@ -341,7 +348,7 @@ class Run(_Part):
     mirror: Mirror | None = None
     plan: Plan | None = None
     filled: dict[str, int] = Field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     audit: tuple[Audit, ...] = ()
     calls: NonNegativeInt = 0
     polls: NonNegativeInt = 0
@@ -378,9 +385,9 @@ class Run(_Part):
         return tuple(batch for batch in self.batches if batch.state is BatchState.FAILED)
 
     def moved_to(self, state: RunState, now: datetime) -> Self:
-        """Return this run in *state*, or raise `Conflict` if the table has no such transition."""
+        """Return this run in *state*, or raise `TransitionRefused`."""
         if state not in TRANSITIONS[self.state]:
-            raise Conflict(f"A run that is {self.state} cannot become {state}.")
+            raise TransitionRefused(f"A run that is {self.state} cannot become {state}.")
         spent = (now - self.entered_at).total_seconds()
         phases = {**self.phases, self.state: round(self.phases.get(self.state, 0.0) + spent, 3)}
         return self.having(

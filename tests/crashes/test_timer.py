@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from local.constant_contact import ConstantContact
-from shared.errors import Conflict
+from shared.errors import NotHeld, RetryExpired
 from shared.roles import LOCAL
 from shared.rounds import LOST_AFTER
 from shared.runs import KEPT, RunState
@@ -63,7 +63,7 @@ def test_a_held_run_expires_after_seven_days_and_says_so(
     assert "1 held" in app.product.round.make()
     clock.pass_by(2 * A_MOMENT)
     assert "1 expired" in app.product.round.make()
-    with pytest.raises(Conflict):
+    with pytest.raises(NotHeld):
         app.product.jobs.approve(held.key, LOCAL)
     app.drain()
 
@@ -103,7 +103,7 @@ def test_files_of_failed_batches_are_kept_for_seven_days_only(
     assert "1 cleared" in app.product.round.make()
 
     assert not app.product.ledger.has_staged(failed.key)
-    with pytest.raises(Conflict, match="gone"):
+    with pytest.raises(RetryExpired):
         app.start(export_id, retry_of=failed.id)
 
 

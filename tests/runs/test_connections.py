@@ -9,7 +9,7 @@ import pytest
 
 from local.constant_contact import ConstantContact
 from local.key_vault import KeyVault
-from shared.errors import Conflict
+from shared.errors import NotConnected
 from shared.roles import LOCAL
 from shared.runs import RunState
 from shared.steps import write_step
@@ -45,7 +45,7 @@ def test_exports_of_a_broken_connection_rest_and_go_on_once_it_is_connected(
     assert app.product.round.make() == "1 started"
     app.drain()
     assert app.product.round.make() == "1 not connected"
-    with pytest.raises(Conflict):
+    with pytest.raises(NotConnected):
         app.product.jobs.start(export_id, LOCAL)
 
     app.clock.pass_by(timedelta(seconds=5))

@@ -10,7 +10,14 @@ from hashlib import sha256
 import pytest
 
 from local.constant_contact import ConstantContact
-from shared.errors import Conflict, Forbidden, Invalid, ServiceUnavailable
+from shared.errors import (
+    ExportDisabled,
+    Invalid,
+    NothingToRetry,
+    OtherPersonNeeded,
+    RunActive,
+    ServiceUnavailable,
+)
 from shared.roles import LOCAL, Principal, Role
 from shared.runs import Run, RunState
 from shared.steps import Step, StepKind
@@ -81,10 +88,20 @@ def test_a_second_run_while_one_is_under_way_is_refused_with_its_location(
 ) -> None:
     first = app.product.jobs.start(export_id, LOCAL)
 
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(RunActive) as refused:
         app.product.jobs.start(export_id, LOCAL)
 
     assert refused.value.location == f"/api/runs/{first.key}"
+
+
+def test_why_nothing_starts_is_told_apart(app: App, export_id: str) -> None:
+    completed = app.run(export_id)
+    with pytest.raises(NothingToRetry):
+        app.product.jobs.start(export_id, LOCAL, retry_of=completed.id)
+    app.product.exports.update(export_id, lambda export: export.having(enabled=False))
+
+    with pytest.raises(ExportDisabled):
+        app.product.jobs.start(export_id, LOCAL)
 
 
 def test_an_unchanged_segment_costs_no_import(
@@ -131,7 +148,7 @@ def test_a_full_run_sends_everybody_and_says_so(app: App, export_id: str) -> Non
     run = app.run(export_id, full=True)
 
     assert run.counts.accepted == 20
-    assert run.notes == ("Everyone is sent, as asked for.",)
+    assert [note.code for note in run.notes] == ["everyone_asked"]
 
 
 def test_another_mapping_makes_the_next_run_full(app: App, export_id: str) -> None:
@@ -143,7 +160,7 @@ def test_another_mapping_makes_the_next_run_full(app: App, export_id: str) -> No
     run = app.run(export_id)
 
     assert run.counts.accepted == 20
-    assert run.notes
+    assert [note.code for note in run.notes] == ["terms_changed"]
 
 
 def test_the_memory_holds_no_address(app: App, export_id: str) -> None:
@@ -189,7 +206,7 @@ def test_who_started_a_run_may_not_approve_it_where_two_people_are_asked_for(
     app.put_segment("Spring", PEOPLE)
     held = app.run(app.create_export("Spring", list_id, two_people=True), hold=True)
 
-    with pytest.raises(Forbidden):
+    with pytest.raises(OtherPersonNeeded):
         app.product.jobs.approve(held.key, LOCAL)
 
     other = Principal("2", "Bo", frozenset({Role.ADMINISTRATOR}))

@@ -13,7 +13,15 @@ import pytest
 from local.constant_contact import ConstantContact, Fault
 from local.key_vault import KeyVault
 from shared.connections import ConnectionState
-from shared.errors import Conflict, Invalid, NotFound, ReconnectRequired
+from shared.errors import (
+    ConsentDenied,
+    IdTaken,
+    Invalid,
+    NotFound,
+    OtherAccount,
+    ReconnectRequired,
+    SignInLost,
+)
 from shared.roles import Role
 from tests.scenarios.desk import WHO, Desk, answer_of_consent
 
@@ -80,7 +88,7 @@ class TestTheDocument:
         assert set(made.usable_by) == {Role.CONTRIBUTOR, Role.ADMINISTRATOR}
 
     def test_a_chosen_id_is_refused_when_taken_and_a_made_one_avoids_it(self, desk: Desk) -> None:
-        with pytest.raises(Conflict):
+        with pytest.raises(IdTaken):
             desk.connections.create("Other", consented=True, who=WHO, connection_id="main")
 
         assert desk.connections.create("Main", consented=True, who=WHO).id.startswith("main-")
@@ -183,7 +191,7 @@ class TestConsent:
     def test_a_denial_changes_nothing(self, desk: Desk, stand_in: ConstantContact) -> None:
         stand_in.options.change(deny=True)
 
-        with pytest.raises(Conflict, match="not given the permission"):
+        with pytest.raises(ConsentDenied):
             desk.connect("main")
         assert desk.connections.read("main").state is ConnectionState.NEW
         assert token_requests(stand_in) == 0
@@ -220,7 +228,7 @@ class TestConsent:
     ) -> None:
         stand_in.faults.drop(TOKEN_PATH, "after")
 
-        with pytest.raises(Conflict, match="connect again"):
+        with pytest.raises(SignInLost):
             desk.connect("main")
         assert token_requests(stand_in) == 1
 
@@ -243,7 +251,7 @@ class TestAnotherAccount:
         before = key_vault.secrets["connection-main"]
         stand_in.options.change(encoded_account_id="another")
 
-        with pytest.raises(Conflict, match="not the Constant Contact account"):
+        with pytest.raises(OtherAccount):
             connected.connect("main")
         assert key_vault.secrets["connection-main"] == before
         assert connected.connections.read("main").state is ConnectionState.CONNECTED
