@@ -7,14 +7,15 @@ import { apology, frame, markCurrent, say } from "./shell.js";
 const PAGES = [
   [/^$/, "home"],
   [/^exports$/, "exports"],
-  [/^exports\/new$/, "export-form"],
-  [/^exports\/new\/([a-z0-9-]+)$/, "export-form", "copy"],
+  // No slug has an underscore, so an export may be called "new".
+  [/^exports\/_new$/, "export-form"],
+  [/^exports\/_new\/([a-z0-9-]+)$/, "export-form", "copy"],
   [/^exports\/([a-z0-9-]+)$/, "export"],
   [/^exports\/([a-z0-9-]+)\/edit$/, "export-form", "edit"],
   [/^runs$/, "runs"],
   [/^runs\/([a-z0-9-]+)\/([0-9A-Za-z-]+)$/, "run"],
   [/^connections$/, "connections"],
-  [/^connections\/new$/, "connection-form"],
+  [/^connections\/_new$/, "connection-form"],
   [/^connections\/([a-z0-9-]+)\/edit$/, "connection-form", "edit"],
 ];
 

@@ -13,7 +13,7 @@ export async function show({ signal }) {
     all("/api/connections", signal), all("/api/overview", signal),
   ]);
   const add = may("Administrator")
-    && h("a", { class: "button primary", href: "#/connections/new" }, t("connections.new"));
+    && h("a", { class: "button primary", href: "#/connections/_new" }, t("connections.new"));
   return [
     head(t("nav.connections"), { under: t("connections.under"), actions: add }),
     connections.length

@@ -296,8 +296,8 @@ class ExportForm {
         ? await send("PUT", `/api/exports/${this.order.id}`, { body: this.#body(), etag: this.before.etag })
         : await send("POST", "/api/exports", { body: this.#body() });
       say(t("saved"), "good");
+      location.hash = `#/exports/${content.id}`; // whatever comes of the preview, this form is done
       if (preview && content.enabled) await start(content.id, { hold: true });
-      else location.hash = `#/exports/${content.id}`;
     } catch (problem) {
       if (problem.faults?.length) this.#showFaults(problem.faults, true);
       else this.#showTrouble(problem);

@@ -33,7 +33,7 @@ export async function show({ parameters: [id], signal }) {
     facts(order, connection, usable && connection?.state === "connected"),
     may("Contributor") && h("div", { class: "actions" },
       usable && h("a", { class: "button", href: `#/exports/${id}/edit` }, t("export.edit")),
-      h("a", { class: "button", href: `#/exports/new/${id}` }, t("export.duplicate")),
+      h("a", { class: "button", href: `#/exports/_new/${id}` }, t("export.duplicate")),
       usable && button(t(order.enabled ? "export.disable" : "export.enable"), () => setEnabled(id, !order.enabled)),
       usable && button(t("export.delete"), () => remove(id, order.display_name), { class: "plain danger-text" })),
     history(id, page, signal),

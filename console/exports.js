@@ -9,7 +9,7 @@ import { may } from "./session.js";
 import { head } from "./shell.js";
 
 export function show({ signal }) {
-  const add = may("Contributor") && h("a", { class: "button primary", href: "#/exports/new" }, t("exports.new"));
+  const add = may("Contributor") && h("a", { class: "button primary", href: "#/exports/_new" }, t("exports.new"));
   return [
     head(t("nav.exports"), { under: t("exports.under"), actions: add }),
     filteredList({

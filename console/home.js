@@ -16,7 +16,7 @@ export async function show({ signal }) {
   ]);
   const matters = [...connections.map(connectionMatter), ...lines.map(exportMatter)].filter(Boolean);
   const active = lines.filter((line) => line.last_run && isActive(line.last_run));
-  const isNew = !connections.some(wasConnected) || !lines.some((line) => line.last_run);
+  const isNew = !lines.some((line) => line.last_run);
   const title = isNew ? t("home.welcome") : matters.length
     ? t("home.needs", { n: matters.length }) : t("home.calm");
   return [
@@ -43,7 +43,7 @@ function steps(connections, lines) {
     lines.length > 0,
     lines.some((line) => line.last_run?.state === "completed"),
   ];
-  const links = ["#/connections", "#/exports/new", lines.length ? `#/exports/${lines[0].id}` : "#/exports"];
+  const links = ["#/connections", "#/exports/_new", lines.length ? `#/exports/${lines[0].id}` : "#/exports"];
   const now = done.indexOf(false);
   return h("ol", { class: "steps" }, done.map((isDone, index) =>
     h("li", { class: isDone ? "done" : index === now ? "now" : "later" },

@@ -1,6 +1,6 @@
 /** What people do with exports and runs: start, approve, cancel, retry, disable, delete. */
 
-import { get, Problem, send } from "./api.js";
+import { get, send } from "./api.js";
 import { ask } from "./dialog.js";
 import { h } from "./elements.js";
 import { t } from "./language.js";
@@ -60,7 +60,7 @@ export async function setEnabled(id, enabled) {
     say(t(enabled ? "export.enabled" : "export.disabled"), "good");
     refresh();
   } catch (problem) {
-    complain(withFaults(problem));
+    complain(problem);
   }
 }
 
@@ -86,12 +86,6 @@ async function order(method, path, done) {
   } catch (problem) {
     complain(problem);
   }
-}
-
-function withFaults(problem) {
-  if (!problem.faults?.length) return problem;
-  const sentences = problem.faults.map((fault) => fault.message).join(" ");
-  return new Problem(problem.status, { code: "export_faulty", detail: `${problem.message} ${sentences}` });
 }
 
 /** Return the names of a connection's lists by id; empty where they cannot be had just now. */

@@ -18,10 +18,13 @@ const PHASES = ["queued", "preparing", "held", "sending", "following", "removing
 export async function show({ parameters: [exportId, runId], signal }) {
   const path = `/api/runs/${exportId}/${runId}`;
   const [run, order] = await Promise.all([get(path, signal), find(`/api/exports/${exportId}`, signal)]);
-  const connection = await find(`/api/connections/${run.connection_id}`, signal);
+  const look = (id) => find(`/api/connections/${id}`, signal);
+  const connection = await look(run.connection_id);
+  const next = order && order.connection_id !== run.connection_id ? await look(order.connection_id) : connection;
   const name = order?.display_name ?? exportId;
   const usable = mayUse(connection);
-  const context = { order, usable, signal, names: {} };
+  const startable = Boolean(order?.enabled && next?.state === "connected" && mayUse(next));
+  const context = { name, usable, startable, signal, names: {} };
 
   const actions = h("div", { class: "actions" });
   const status = h("section", { class: "status", "aria-label": t("run.status") });
@@ -34,7 +37,7 @@ export async function show({ parameters: [exportId, runId], signal }) {
       return;
     }
     if (shown?.state !== now.state || shown.cancel_requested !== now.cancel_requested) {
-      actions.replaceChildren(...choices(now, context, name));
+      actions.replaceChildren(...choices(now, context));
       if (shown) spoken.textContent = t(`state.${now.state}`);
     }
     status.replaceChildren(...standing(now));
@@ -93,12 +96,13 @@ function pause(milliseconds, signal) {
   });
 }
 
-function choices(run, { order, usable }, name) {
-  if (!usable) return [];
+/** Return what can be done with a run; anybody who may start runs may also stop them. */
+function choices(run, { name, usable, startable }) {
+  if (!may("Contributor")) return [];
   if (run.state === "held" && !run.cancel_requested) {
-    const own = order?.two_people && run.audit.some((each) => each.what === "started" && each.name === session.name);
+    const own = run.two_people && run.audit.some((each) => each.what === "started" && each.who === session.id);
     return [
-      !own && button(t(removesNext(run) ? "run.approve.removals" : "run.approve"),
+      usable && !own && button(t(removesNext(run) ? "run.approve.removals" : "run.approve"),
         () => (removesNext(run) ? approveRemovals(run, leaving(run)) : approve(run, name)), { class: "primary" }),
       button(t("run.discard"), () => cancel(run)),
       own && h("p", { class: "quiet" }, t("run.two_people")),
@@ -108,7 +112,7 @@ function choices(run, { order, usable }, name) {
     return run.cancel_requested ? [h("p", { class: "quiet" }, t("run.cancelling"))]
       : [button(t("run.cancel"), () => cancel(run))];
   }
-  if (!order?.enabled) return [];
+  if (!startable) return [];
   const failed = run.batches.some((batch) => batch.state === "failed");
   if (run.state === "failed" && failed) {
     return [button(t("run.retry"), () => start(run.export_id, { retry_of: run.id }), { class: "primary" })];

@@ -11,8 +11,11 @@ export function may(role) {
   return session.roles.some((own) => ORDER.indexOf(own) >= needed);
 }
 
-/** Say whether the signed-in person may save and run exports of a connection. */
+/**
+ * Say whether the signed-in person may save and run exports of a connection. Of one that was
+ * removed nobody can tell here; its exports are there to be repaired, so the API is asked.
+ */
 export function mayUse(connection) {
   return may("Administrator")
-    || (may("Contributor") && (connection?.usable_by ?? []).includes("Contributor"));
+    || (may("Contributor") && (!connection || connection.usable_by.includes("Contributor")));
 }

@@ -1,6 +1,7 @@
 /** What is around every page: the way about, the language, and messages that pass. */
 
 import { button, h, svg } from "./elements.js";
+import { faultText } from "./faults.js";
 import { advice, choose, known, language, LANGUAGES, sentence, t } from "./language.js";
 
 const PLACES = [
@@ -84,7 +85,8 @@ export function apology(problem) {
 export function complain(problem) {
   if (problem.name === "AbortError") return;
   if (!("code" in problem)) throw problem;
-  say([sentence(problem), advice(problem)].filter(Boolean).join(" "), "bad");
+  const faults = new Set(problem.faults.map(faultText)); // two lists may be gone, which is said once
+  say([sentence(problem), ...faults, advice(problem)].filter(Boolean).join(" "), "bad");
 }
 
 /** Return a line drawing, for the eye only. */

@@ -28,8 +28,13 @@ class Usage(_Answer):
 
 
 class Session(_Answer):
-    """Who is signed in, and what the console says around every page."""
+    """Who is signed in, and what the console says around every page.
 
+    Attributes:
+        id: Who is signed in, as a run's audit names them.
+    """
+
+    id: str
     name: str
     roles: tuple[Role, ...]
     usage: Usage
@@ -43,6 +48,7 @@ def read_session(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
     today = product().budget.today()
     return answer(
         Session(
+            id=who.id,
             name=who.name,
             roles=tuple(sorted(who.roles)),
             usage=Usage(used=today.used, limit=today.limit, resets_at=today.resets_at),

@@ -14,9 +14,11 @@ import pytest
 from playwright.sync_api import APIResponse, Route, expect
 
 from local.segments import Segment
+from shared.connections import Connection, ConnectionState, Consent
 from shared.exports import Export, SegmentTarget
 from shared.ledger import Claim
-from shared.runs import Batch, BatchState, Counts, Run, RunState
+from shared.roles import Role
+from shared.runs import Audit, Batch, BatchState, Counts, Run, RunState
 from tests.browser.conftest import App, Open, Serve
 from tests.browser.console import Console
 from tests.browser.test_story import save_export
@@ -68,13 +70,13 @@ def furnish(app: App) -> Furnished:
         "exports": "exports",
         "export": f"exports/{export}",
         "edit": f"exports/{export}/edit",
-        "new": "exports/new",
+        "new": "exports/_new",
         "runs": "runs",
         "held": f"runs/{export}/{runs[-1].id}",
         "failed": f"runs/{export}/{runs[-2].id}",
         "completed": f"runs/{export}/{runs[-3].id}",
         "connections": "connections",
-        "connection": "connections/new",
+        "connection": "connections/_new",
         "nowhere": "nowhere",
     }
     return Furnished(app, places)
@@ -114,32 +116,94 @@ def test_axe_finds_nothing_in_the_other_light_either(
         assert not barriers, f"{name}: {barriers}"
 
 
+ADA, BO = ("7f0c", "Kim"), ("81d2", "Kim")
+"""Two people of one name."""
+
+
+@pytest.fixture(scope="module")
+def office(serve: Serve) -> Iterator[App]:
+    """An app that people sign in to, with nothing connected."""
+    with serve(SIGN_IN="entra") as app:
+        yield app
+
+
+def signed_in(role: Role, who: tuple[str, str] = ADA) -> dict[str, str]:
+    """Return what the platform adds to the requests of somebody with *role*."""
+    claims = {"role_typ": "roles", "claims": [{"typ": "roles", "val": role}]}
+    return {
+        "X-MS-CLIENT-PRINCIPAL": base64.b64encode(json.dumps(claims).encode()).decode(),
+        "X-MS-CLIENT-PRINCIPAL-ID": who[0],
+        "X-MS-CLIENT-PRINCIPAL-NAME": who[1],
+    }
+
+
 def test_a_viewer_sees_everything_and_is_offered_nothing_to_change(
-    serve: Serve, open_console: Open
+    office: App, open_console: Open
 ) -> None:
     """What a role may not do is not on the page, and nothing on it is asked for in vain."""
-    claims = {"role_typ": "roles", "claims": [{"typ": "roles", "val": "Viewer"}]}
-    headers = {
-        "X-MS-CLIENT-PRINCIPAL": base64.b64encode(json.dumps(claims).encode()).decode(),
-        "X-MS-CLIENT-PRINCIPAL-ID": "7f0c",
-        "X-MS-CLIENT-PRINCIPAL-NAME": "Viola",
-    }
     export = _export(0)
     runs = _history(export.id, 3)
-    with serve(SIGN_IN="entra") as app:
-        _store(app, runs, [export])
-        console = open_console(app, extra_http_headers=headers)
-        refused: list[str] = []
-        console.page.on(
-            "response", lambda each: refused.append(each.url) if each.status == 403 else None
-        )
-        for place in ("", "exports", f"exports/{export.id}", f"runs/{runs[-1].key}", "connections"):
-            console.go(place)
-            console.sees(console.t("signed_in_as", name="Viola"))
-            buttons = console.page.locator("main button, main .primary")
+    _store(office, runs, [export])
+    console = open_console(office, extra_http_headers=signed_in(Role.VIEWER))
+    refused: list[str] = []
+    console.page.on(
+        "response", lambda each: refused.append(each.url) if each.status == 403 else None
+    )
+    for place in ("", "exports", f"exports/{export.id}", f"runs/{runs[-1].key}", "connections"):
+        console.go(place)
+        console.sees(console.t("signed_in_as", name=ADA[1]))
+        buttons = console.page.locator("main button, main .primary")
 
-            expect(buttons.filter(visible=True)).to_have_count(0)
+        expect(buttons.filter(visible=True)).to_have_count(0)
     assert not refused
+
+
+def test_who_started_a_run_for_two_people_is_known_by_id_and_not_by_name(
+    office: App, open_console: Open
+) -> None:
+    """The run says whether it asks for two people, whatever its export says by now."""
+    export = _export(1)
+    started = Audit(what="started", who=ADA[0], name=ADA[1], at=datetime.now(UTC))
+    held = _history(export.id, 1)[0].having(two_people=True, audit=(started,))
+    _store(office, [held], [export])
+    for who, may_approve in ((ADA, False), (BO, True)):
+        console = open_console(office, extra_http_headers=signed_in(Role.ADMINISTRATOR, who))
+        console.go(f"runs/{held.key}")
+        approve = console.page.get_by_role("button", name=console.t("run.approve"))
+        reason = console.page.get_by_text(console.t("run.two_people"))
+        expect(approve).to_have_count(int(may_approve))
+        expect(reason).to_have_count(int(not may_approve))
+
+
+def test_a_contributor_stops_any_run_and_repairs_what_lost_its_connection(
+    office: App, open_console: Open
+) -> None:
+    """What the API lets them do is on the page, and what it refuses it says in their language."""
+    export = _export(2).having(
+        connection_id="removed", enabled=False, disabled_reason="connection_removed"
+    )
+    others = _export(3).having(connection_id="private")
+    under_way = _history(others.id, 1)[0].having(connection_id="private", error=None)
+    _store(office, [under_way], [export, others])
+    _store_connections(
+        office,
+        _connection("removed", ConnectionState.REMOVED, (Role.ADMINISTRATOR, Role.CONTRIBUTOR)),
+        _connection("private", ConnectionState.NEW, (Role.ADMINISTRATOR,)),
+    )
+    console = open_console(office, "id", extra_http_headers=signed_in(Role.CONTRIBUTOR))
+    console.go(f"runs/{under_way.key}")
+    expect(console.page.get_by_role("button", name=console.t("run.approve"))).to_have_count(0)
+    console.click("run.discard")
+    console.answer("run.discard")
+    console.await_state("cancelled")
+    console.go(f"exports/{export.id}")
+    expect(console.page.get_by_role("link", name=console.t("export.edit"))).to_be_visible()
+    console.click("export.enable")
+    console.sees(console.t("problem.invalid"))
+    console.sees(console.t("fault.connection_id.not_connected"))
+    console.click("export.delete")
+    console.answer("export.delete")
+    console.sees(console.t("export.deleted"))
 
 
 def test_a_question_keeps_the_keyboard_and_escape_means_no(
@@ -243,6 +307,24 @@ def test_an_export_is_duplicated_switched_off_and_deleted(
     assert len(own_house.app.call("GET", "/api/exports")["items"]) == 1
 
 
+def test_an_export_may_be_called_new(house: Furnished, open_console: Open) -> None:
+    """Its address is not that of the form for another one."""
+    exports = house.app.call("GET", "/api/exports")["items"]
+    house.app.call("POST", "/api/exports", exports[0] | {"id": "new", "display_name": "New"})
+    console = open_console(house.app)
+    console.go("exports")
+    console.page.get_by_role("link", name="New", exact=True).click()
+    expect(console.page.locator("h1")).to_have_text("New")
+    console.click("export.edit")
+    expect(console.page.locator("h1")).to_have_text(console.t("form.edit", name="New"))
+    console.go("exports/new")
+    console.click("export.delete")
+    console.answer("export.delete")
+    console.sees(console.t("export.deleted"))
+
+    assert house.app.call("GET", "/api/exports")["items"] == exports
+
+
 def test_removing_a_connection_says_first_what_will_stop(
     own_house: Furnished, open_console: Open
 ) -> None:
@@ -256,6 +338,7 @@ def test_removing_a_connection_says_first_what_will_stop(
     console.go()
 
     console.sees(console.t("matter.disabled", name="Spring renewals"))
+    expect(console.page.locator("h1")).to_have_text(console.t("home.needs.other", n=2))
     (export,) = own_house.app.call("GET", "/api/exports")["items"]
 
     assert export["disabled_reason"] == "connection_removed"
@@ -339,6 +422,25 @@ def _export(number: int) -> Export:
         mapping={"email": "EMailAddress1"},
         schedule="30 6 * * 1-5",
     )
+
+
+def _connection(name: str, state: ConnectionState, usable_by: tuple[Role, ...]) -> Connection:
+    at = datetime.now(UTC)
+    return Connection(
+        id=name,
+        display_name=name,
+        usable_by=usable_by,
+        consent=Consent(accepted_by="Ada", accepted_at=at),
+        state=state,
+        created_at=at,
+        created_by="Ada",
+    )
+
+
+def _store_connections(app: App, *connections: Connection) -> None:
+    with app.documents as container:
+        for each in connections:
+            container.upload_blob(f"connections/{each.id}.json", each.model_dump_json())
 
 
 def _history(export_id: str, count: int) -> list[Run]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import requests
+from pydantic import ValidationError
 
-from functions.exchange import NotSignedIn
+from functions.exports import ExportBody
 from local.parts import ROOT
 from shared.connections import ConnectionState
 from shared.contacts.rejects import Reason
+from shared.errors import Fault, faults_of
 from shared.exports import Export, Mode
 from shared.refusals import REFUSED, SUPPRESSED
 from shared.runs import Audit, BatchState, Counts, Run, RunState
@@ -151,7 +153,7 @@ def test_every_problem_that_can_be_told_is_told_in_indonesian() -> None:
     codes = said | {error.code for error in subclasses()}
 
     assert len(codes) > 60
-    assert {NotSignedIn.code, "run_active", "segment_shrank"} <= codes
+    assert {"not_signed_in", "run_active", "segment_shrank"} <= codes
     # While Constant Contact works on the files, the run's own page says how far it is.
     assert not _without_text("id", "problem", codes - {"activities"})
 
@@ -181,6 +183,54 @@ def test_every_state_and_reason_of_the_api_is_told_in_both_languages(language: s
         assert not _without_text(language, group, map(str, values))
 
 
+LIST_ID = "7a1d5f04-2c0e-11f0-9d3a-0242ac120002"
+SEGMENT = {"name": "Spring", "list_ids": [LIST_ID]}
+FAULTY: list[dict[str, Any]] = [
+    {"display_name": ""},
+    {"display_name": "x" * 101},
+    {"display_name": "a\u0007b"},
+    {"connection_id": ""},
+    {"segments": [{"name": "", "list_ids": []}]},
+    {"segments": [{"list_ids": [LIST_ID]}]},
+    {"segments": [{"name": "Spring"}]},
+    {"segments": [SEGMENT, SEGMENT]},
+    {"segments": [{"name": f"Segment {n}", "list_ids": [LIST_ID]} for n in range(101)]},
+    {"segments": [{"name": "Spring", "list_ids": [LIST_ID] * 51}]},
+    {"exclude_segments": ["Spring"]},
+    {"exclude_segments": [f"Segment {n}" for n in range(101)]},
+    {"mapping": {"email": ""}},
+    {"mapping": {"email": "Email", "cf:with space": "Tier"}},
+    {"mapping": {"email": "Email"} | {f"cf:field_{n}": "Tier" for n in range(26)}},
+    {"consent": {"column": "Consent", "values": []}},
+    {"schedule": "every day"},
+    {"time_zone": "Atlantis"},
+    {"guard": {"max_shrink_percent": None, "max_growth_percent": -1, "max_removed_percent": 101}},
+]
+"""What people can bring the form to say, and the API refuses."""
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_every_fault_that_the_form_can_have_is_told_as_a_sentence(language: str) -> None:
+    texts = read_texts(language)
+    sound: dict[str, Any] = {"display_name": "A", "connection_id": "main", "segments": [SEGMENT]}
+    sound |= {"mapping": {"email": "Email"}}
+    for changes in FAULTY:
+        faults = _faults(ExportBody, sound | changes)
+
+        assert faults, changes
+        for fault in faults:
+            assert _has_text(texts, fault), fault
+
+
+def test_every_fault_of_our_own_is_told_in_indonesian() -> None:
+    """In English the API's own sentences are shown."""
+    codes = set(re.findall(r'Fault\(\s*[^,]+,\s*"(\w+)"', _source("shared")))
+    told = {key.rpartition(".")[2] for key in read_texts("id") if key.startswith("fault.")}
+
+    assert {"unknown_list", "unknown_column", "not_connected"} <= codes
+    assert not codes - told
+
+
 def test_both_languages_name_the_same_values() -> None:
     english, indonesian = read_texts("en"), read_texts("id")
     for key in english.keys() & indonesian.keys():
@@ -194,6 +244,21 @@ def test_every_text_that_is_asked_for_is_there() -> None:
     for name, source in SCRIPTS.items():
         for key in re.findall(r'\bt\("([\w.]+)"', source):
             assert key in thoughts, f"{name}: {key}"
+
+
+def _faults(model: type[Export], content: dict[str, Any]) -> list[Fault]:
+    try:
+        model.model_validate(content)
+    except ValidationError as error:
+        return faults_of(error)
+    return []
+
+
+def _has_text(texts: dict[str, str], fault: Fault) -> bool:
+    """Say whether the console has words of its own for *fault*; it looks from near to far."""
+    place = re.sub(r"\.\d+", "", fault.field)
+    near = (f"{place}.{fault.code}", f"{place.partition('.')[0]}.{fault.code}", fault.code)
+    return any(f"fault.{key}" in texts for key in near)
 
 
 def _without_text(language: str, group: str, codes: Iterable[str]) -> set[str]:
@@ -219,13 +284,13 @@ def test_the_console_costs_a_visitor_little(
     session.send("Network.enable")
     session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     console.go()
-    first = sum(sizes)
+    first, number = sum(sizes), len(sizes)
     sizes.clear()
     console.go()
     again = sum(sizes)
     record_property(
         "figure",
-        f"The console's first page takes {first / 1000:.0f} kB over the wire in {len(sizes)}"
+        f"The console's first page takes {first / 1000:.0f} kB over the wire in {number}"
         f" requests, {again / 1000:.0f} kB when it is opened again.",
     )
 

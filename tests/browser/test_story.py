@@ -87,21 +87,23 @@ def test_from_empty_to_exported(app: App, open_console: Open, language: str) -> 
     console.check_manners(app.constant_contact.url)
 
 
+@pytest.mark.parametrize("language", ["en", "id"])
 def test_a_withdrawn_consent_asks_for_a_person_and_is_given_again(
-    app: App, open_console: Open
+    app: App, open_console: Open, language: str
 ) -> None:
     """A run that fails for want of consent says so; connected again, it goes through."""
     app.upload(Segment(rows=300, partitions=1))
     list_id = app.constant_contact.add_list(LIST)
     export = save_export(app, app.connect(), list_id)
-    console = open_console(app, "id")
+    console = open_console(app, language)
     app.constant_contact.revoke()
     console.go(f"exports/{export}")
     console.click("export.run")
     console.answer("export.run")
     console.await_state("failed")
     console.shoot("run-failed")
-    console.sees(console.t("action.reconnect_required"))
+    (run,) = app.call("GET", f"/api/exports/{export}/runs")["items"]
+    console.sees(console.texts.get("action.reconnect_required", run["error"]["action"]))
     console.go()
     console.sees(console.t("matter.reconnect", name="Main account"))
     console.shoot("home-needs")
@@ -136,12 +138,15 @@ def test_somebody_who_says_no_at_constant_contact_comes_back_to_a_sentence(
     console.sees(console.t("connection.state.new"))
 
 
-def test_a_run_that_looks_wrong_waits_and_is_approved(app: App, open_console: Open) -> None:
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_a_run_that_looks_wrong_waits_and_is_approved(
+    app: App, open_console: Open, language: str
+) -> None:
     """A segment that lost most of its people is not sent before somebody agrees."""
     app.upload(Segment(rows=900, partitions=1))
     list_id = app.constant_contact.add_list(LIST)
     export = save_export(app, app.connect(), list_id)
-    console = open_console(app)
+    console = open_console(app, language)
     run_to(console, export, "completed")
     app.upload(Segment(rows=200, partitions=1, revision=1))
     run_to(console, export, "held")
@@ -159,6 +164,29 @@ def test_a_run_that_looks_wrong_waits_and_is_approved(app: App, open_console: Op
 
     expect(console.page.locator(".chart .bar")).to_have_count(2)
     console.check_manners(app.constant_contact.url)
+
+
+def test_a_preview_that_does_not_start_is_started_again_from_the_saved_export(
+    app: App, open_console: Open
+) -> None:
+    """What was saved is not saved again, neither as another export nor over itself."""
+    segment = app.upload(Segment(rows=50, partitions=1))
+    app.constant_contact.add_list(LIST)
+    app.connect()
+    console = open_console(app)
+    outage = {"code": "service_unavailable", "detail": "Storage does not answer."}
+    console.page.route(
+        "**/api/exports/*/runs", lambda route: route.fulfill(status=503, json=outage), times=1
+    )
+    console.go("exports/_new")
+    set_up(console, segment.name)
+    console.click("form.save_and_preview")
+    console.sees("Storage does not answer.")
+    expect(console.page.locator("h1")).to_have_text("Spring Renewals")
+    console.click("export.preview")
+    console.await_state("held")
+
+    assert len(app.call("GET", "/api/exports")["items"]) == 1
 
 
 def save_export(app: App, connection: str, list_id: str) -> str:
