@@ -1,8 +1,9 @@
 /** An export to set up: proposed where it can be, checked by the API while one types. */
 
 import { all, forgetLookUps, lookUp, send } from "./api.js";
-import { combobox } from "./combobox.js";
-import { button, choice, field, freshId, h } from "./elements.js";
+import { consentField } from "./consent-field.js";
+import { button, choice, field, h } from "./elements.js";
+import { excludedField } from "./excluded-field.js";
 import { faultText, showFaults } from "./faults.js";
 import { t } from "./language.js";
 import { mappingField } from "./mapping-field.js";
@@ -183,7 +184,7 @@ class ExportForm {
           type: "radio", name: "mode", value: mode, checked: order.mode === mode, onchange: () => this.#change({ mode }),
         }, t(`mode.${mode}`), t(`mode.${mode}.hint`)))),
       this.consentPlace,
-      this.#excluded(),
+      excludedField({ order, segments: this.segments, changed: () => this.#change({}) }),
       h("fieldset", {}, h("legend", {}, t("form.care")),
         choice({ type: "checkbox", checked: order.only_changes, onchange: (event) => this.#change({ only_changes: event.target.checked }) },
           t("form.only_changes"), t("form.only_changes.hint")),
@@ -198,46 +199,7 @@ class ExportForm {
   }
 
   #consent() {
-    const { order } = this;
-    const id = freshId("consent");
-    const values = h("input", { type: "text", id, value: order.consent?.values.join(", ") ?? "true",
-      oninput: () => this.#change({ consent: { ...order.consent, values: split(values.value) } }) });
-    const rest = h("div", { class: "field", hidden: !order.consent, "data-path": "consent.values" },
-      h("label", { for: id }, t("form.consent.values")), values);
-    const gone = order.consent && !this.columns.some((each) => each.name === order.consent.column)
-      ? [order.consent.column] : [];
-    const column = h("select", { value: order.consent?.column ?? "", onchange: () => {
-      rest.hidden = !column.value;
-      this.#change({ consent: column.value ? { column: column.value, values: split(values.value) } : null });
-    } }, h("option", { value: "" }, t("form.consent.none")),
-    [...gone, ...this.columns.map((each) => each.name)].map((each) => h("option", { value: each }, each)));
-    return h("fieldset", {}, h("legend", {}, t("form.consent")),
-      field(t("form.consent.column"), column, { hint: t("form.consent.hint"), path: "consent.column" }), rest);
-  }
-
-  #excluded() {
-    const { order } = this;
-    const chips = h("ul", { class: "chips" });
-    const place = h("div", {});
-    const set = (names) => {
-      this.#change({ exclude_segments: names });
-      fill();
-    };
-    const fill = () => {
-      const taken = new Set([...order.exclude_segments, ...order.segments.map((each) => each.name)]);
-      chips.replaceChildren(...order.exclude_segments.map((name) => h("li", { class: "chip" }, name,
-        button("×", () => set(order.exclude_segments.filter((each) => each !== name)),
-          { class: "plain", "aria-label": t("form.segment.remove", { name }) }))));
-      chips.hidden = !order.exclude_segments.length;
-      place.replaceChildren(combobox({
-        label: t("form.exclude"), placeholder: t("form.segment.placeholder"), keep: false,
-        options: this.segments.filter((each) => !taken.has(each.name)).map((each) => ({ value: each.name, label: each.name })),
-        choose: ({ value }) => set([...order.exclude_segments, value]),
-      }));
-    };
-    fill();
-    return h("fieldset", { "data-path": "exclude_segments" }, h("legend", {}, t("form.exclude")),
-      h("p", { class: "hint" }, t("form.exclude.hint")), chips, place);
+    return consentField({ order: this.order, columns: this.columns, changed: () => this.#change({}) });
   }
 
   #touch(control) {
@@ -305,8 +267,4 @@ class ExportForm {
       for (const each of buttons) each.disabled = false;
     }
   }
-}
-
-function split(text) {
-  return text.split(",").map((value) => value.trim()).filter(Boolean);
 }
