@@ -15,7 +15,7 @@ export function ask(question, { content = [], yes, danger = false } = {}) {
       h("h2", { id: "question" }, question),
       h("div", { class: "dialog-content" }, content),
       h("div", { class: "actions end" },
-        button(t("cancel"), () => finish(false), { autofocus: true }),
+        button(t("back"), () => finish(false), { autofocus: true }),
         button(yes, () => finish(true), { class: danger ? "danger" : "primary" })));
     dialog.addEventListener("close", () => {
       dialog.remove();

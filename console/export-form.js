@@ -47,6 +47,8 @@ export async function show({ parameters: [id], purpose, signal }) {
     }),
     !usable.length && h("div", { class: "notice warn" }, h("p", {}, t("form.no_connection")),
       h("p", {}, h("a", { href: "#/connections" }, t("nav.connections")))),
+    editing && order.disabled_reason
+      && h("div", { class: "notice warn" }, h("p", {}, t(`form.${order.disabled_reason}`))),
     form.element,
   ].filter(Boolean);
 }
@@ -77,10 +79,14 @@ class ExportForm {
     this.show();
   }
 
+  #isConnected() {
+    return this.usable.some((each) => each.id === this.order.connection_id);
+  }
+
   async #lookAtAccount() {
     const { connection_id: id } = this.order;
     this.lists = null;
-    if (!this.usable.some((each) => each.id === id)) return;
+    if (!this.#isConnected()) return;
     try {
       const [lists, fields] = await Promise.all(["lists", "fields"].map((what) => lookUp(`/api/connections/${id}/${what}`)));
       this.lists = lists;
@@ -144,7 +150,7 @@ class ExportForm {
   }
 
   #connection() {
-    const chosen = h("select", { value: this.order.connection_id, onchange: async () => {
+    const chosen = h("select", { value: this.#isConnected() ? this.order.connection_id : "", onchange: async () => {
       this.#change({ connection_id: chosen.value });
       await this.look();
       this.element.querySelector("select")?.focus();
@@ -238,10 +244,11 @@ class ExportForm {
     else complain(problem);
   }
 
-  /** Return the order as the API takes it. */
+  /** Return the order as the API takes it: what only wanted for a connection goes on with one. */
   #body() {
+    const enabled = this.order.enabled || Boolean(this.order.disabled_reason && this.#isConnected());
     const segments = this.order.segments.map((target) => Object.fromEntries(Object.entries(target).filter(([, value]) => value ?? false)));
-    return { ...this.order, mapping: { email: "", ...this.order.mapping }, segments };
+    return { ...this.order, enabled, mapping: { email: "", ...this.order.mapping }, segments };
   }
 
   async #submit(event) {

@@ -3,7 +3,7 @@
 import { all, get } from "./api.js";
 import { h } from "./elements.js";
 import { ago, clockTime, number, percent, sentence, t } from "./language.js";
-import { badge, isActive, progressBar, summary } from "./outcome.js";
+import { badge, isActive, isAmiss, progressBar, summary } from "./outcome.js";
 import { head } from "./shell.js";
 import { may } from "./session.js";
 
@@ -93,7 +93,7 @@ function exportMatter(line) {
     const why = run.error ? sentence(run.error) : t("problem.unknown");
     return matter("bad", t("matter.failed", { name }), why, href, t("matter.failed.do"));
   }
-  if (run?.reconciled === false && run.state === "completed") {
+  if (run && isAmiss(run)) {
     return matter("bad", t("matter.unreconciled", { name }), t("matter.unreconciled.text"), href,
       t("matter.failed.do"));
   }

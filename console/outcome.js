@@ -18,13 +18,17 @@ export function isActive(run) {
 }
 
 export function tone(run) {
-  if (run.reconciled === false) return "bad";
-  return TONES[run.state] ?? "live";
+  return isAmiss(run) ? "bad" : TONES[run.state] ?? "live";
+}
+
+/** Say whether a run that should be done does not add up; one that was cut short never does. */
+export function isAmiss(run) {
+  return run.state === "completed" && run.reconciled === false;
 }
 
 /** Return the state as a small label. */
 export function badge(run) {
-  const state = run.state === "completed" && run.reconciled === false ? "unreconciled" : run.state;
+  const state = isAmiss(run) ? "unreconciled" : run.state;
   return h("span", { class: `badge ${tone(run)}` }, t(`state.${state}`));
 }
 

@@ -31,6 +31,7 @@ export async function show({ parameters: [exportId, runId], signal }) {
   const details = h("div", { class: "details" });
   const spoken = h("p", { class: "unseen", role: "status" });
   let shown = null;
+  let named = false;
 
   function update(now) {
     if (shown?.updated_at === now.updated_at && shown.state === now.state) {
@@ -46,17 +47,24 @@ export async function show({ parameters: [exportId, runId], signal }) {
     if (open) details.querySelector(".batches").open = true;
     if (ENDED.has(now.state) || now.state === "held") showRejects(now, details, context);
     shown = now;
+    if (!named && usable && connection?.state === "connected" && now.batches.length) nameLists();
+  }
+
+  /** Put the names of the lists in the place of their ids, once there are any. */
+  function nameLists() {
+    named = true;
+    listNames(lookUp(`/api/connections/${run.connection_id}/lists`)).then((names) => {
+      context.names = names;
+      details.querySelector(".lists")?.replaceWith(lists(shown, names));
+      const old = details.querySelector(".batches");
+      const fresh = batches(shown, names);
+      fresh.open = old.open;
+      old.replaceWith(fresh);
+    });
   }
 
   update(run);
   if (!ENDED.has(run.state)) follow(path, update, signal);
-  if (usable && connection?.state === "connected" && run.batches.length) {
-    listNames(lookUp(`/api/connections/${run.connection_id}/lists`)).then((names) => {
-      context.names = names;
-      const old = details.querySelector(".batches");
-      if (old) old.replaceWith(batches(shown, names));
-    });
-  }
   return [
     head(name, {
       back: order ? [`#/exports/${exportId}`, t("history")] : ["#/runs", t("nav.runs")],
@@ -130,7 +138,7 @@ function standing(run) {
     run.waiting && run.waiting.reason !== "activities" && h("div", {},
       notice({ ...run.waiting, code: run.waiting.reason }, "warn"),
       h("p", { class: "quiet" }, t("run.waits_until", { time: moment(run.waiting.until) }))),
-    run.reconciled === false && h("div", { class: "notice bad" }, h("p", {}, t("run.unreconciled"))),
+    run.reconciled === false && hasSent(run) && h("div", { class: "notice bad" }, h("p", {}, t("run.unreconciled"))),
     phases(run),
   ].filter(Boolean);
 }
@@ -141,6 +149,10 @@ function lead(run) {
   if (removesNext(run)) return t("run.lead.removals", { n: leaving(run) });
   if (run.state === "held") return t(run.error ? "run.lead.guarded" : "run.lead.preview", { n: counts.staged });
   return t(`run.lead.${run.state}`, { n: counts.staged });
+}
+
+function hasSent(run) {
+  return run.phases.sending !== undefined;
 }
 
 /** Say whether a held run has sent everybody and asks before it takes others off the list. */
@@ -191,7 +203,7 @@ function extras({ counts, notes }) {
 }
 
 function lists(run, names) {
-  return h("section", { "aria-labelledby": "lists" },
+  return h("section", { class: "lists", "aria-labelledby": "lists" },
     h("h2", { id: "lists" }, t("lists")),
     h("ul", { class: "rows slim" }, run.lists.map((each) =>
       h("li", { class: "row" },

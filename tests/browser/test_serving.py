@@ -175,6 +175,7 @@ def test_every_state_and_reason_of_the_api_is_told_in_both_languages(language: s
         "connection.state": set(ConnectionState) - {ConnectionState.REMOVED},
         "mode": Mode,
         "disabled": disabled,
+        "form": disabled,
         "trigger": get_args(Run.model_fields["trigger"].annotation),
         "audit": get_args(Audit.model_fields["what"].annotation),
         "count": set(Counts.model_fields) - {"removed", "shortened_values", "left_out_values"},

@@ -73,6 +73,8 @@ def test_from_empty_to_exported(app: App, open_console: Open, language: str) -> 
     console.answer("run.approve")
     console.await_state("completed")
     expect(labels.filter(has_text=console.t("count.refused"))).to_contain_text("1")
+    expect(console.page.locator(".lists")).to_contain_text(LIST)
+    expect(console.page.locator(".batches")).to_contain_text(LIST)
     assert digits(labels.filter(has_text=console.t("count.accepted")).inner_text()) == staged - 1
     rows = console.page.locator("section[aria-labelledby=rejects] tbody tr")
     expect(rows.filter(has_text=console.t("reason.email_missing")).first).to_be_visible()
