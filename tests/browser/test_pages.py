@@ -22,10 +22,10 @@ from shared.runs import Audit, Batch, BatchState, Counts, Run, RunState
 from tests.browser.conftest import App, Open, Serve
 from tests.browser.console import Console
 from tests.browser.test_story import save_export
+from tests.documents import LIST_ID, a_run, an_export
 
 EXPORTS = 500
 RUNS = 130
-LIST_ID = "7a1d5f04-2c0e-11f0-9d3a-0242ac120002"
 
 WINDOWS: dict[str, dict[str, Any]] = {
     "desk-light": {"color_scheme": "light"},
@@ -468,66 +468,60 @@ def _run(export_id: str, number: int, left: int) -> Run:
     staged = read - missing - invalid - unchanged - 40
     state = {1: RunState.HELD, 2: RunState.FAILED}.get(left, RunState.COMPLETED)
     sent = state is RunState.COMPLETED
-    return Run.model_validate(
-        {
-            "id": f"{at:%Y%m%dT%H%M%SZ}-{number:06x}",
-            "export_id": export_id,
-            "connection_id": "main-account",
-            "trigger": "refresh",
-            "requested_by": "timer",
-            "state": state,
-            "progress": 100 if sent else 30,
-            "counts": Counts(
-                read=read,
-                missing_email=missing,
-                invalid=invalid,
-                duplicate=40,
-                unchanged=unchanged,
-                staged=staged,
+    return a_run(
+        export=an_export(id=export_id, connection_id="main-account"),
+        created_at=at,
+        id=f"{at:%Y%m%dT%H%M%SZ}-{number:06x}",
+        trigger="refresh",
+        state=state,
+        progress=100 if sent else 30,
+        counts=Counts(
+            read=read,
+            missing_email=missing,
+            invalid=invalid,
+            duplicate=40,
+            unchanged=unchanged,
+            staged=staged,
+            accepted=staged - refused - 12 if sent else 0,
+            refused=refused if sent else 0,
+            suppressed=12 if sent else 0,
+        ),
+        reconciled=True if sent else None,
+        error={
+            RunState.HELD: {
+                "code": "segment_shrank",
+                "message": "The segment shrank from 15120 people to 8060.",
+                "action": "Look at the segment. If the numbers are right, approve the run;"
+                " otherwise cancel it.",
+            },
+            RunState.FAILED: {
+                "code": "batches_failed",
+                "message": "Constant Contact did not carry out 1 of the 1 uploaded files"
+                " (timed_out).",
+                "action": "Retry the run within seven days: it sends those files again.",
+            },
+        }.get(state),
+        batches=[
+            Batch(
+                number=0,
+                rows=staged,
+                bytes=staged * 60,
+                list_ids=(LIST_ID,),
+                file_name=f"{number}.csv",
+                state=BatchState.COMPLETED
+                if sent
+                else BatchState.FAILED
+                if left == 2
+                else BatchState.STAGED,
                 accepted=staged - refused - 12 if sent else 0,
                 refused=refused if sent else 0,
                 suppressed=12 if sent else 0,
-            ),
-            "reconciled": True if sent else None,
-            "error": {
-                RunState.HELD: {
-                    "code": "segment_shrank",
-                    "message": "The segment shrank from 15120 people to 8060.",
-                    "action": "Look at the segment. If the numbers are right, approve the run;"
-                    " otherwise cancel it.",
-                },
-                RunState.FAILED: {
-                    "code": "batches_failed",
-                    "message": "Constant Contact did not carry out 1 of the 1 uploaded files"
-                    " (timed_out).",
-                    "action": "Retry the run within seven days: it sends those files again.",
-                },
-            }.get(state),
-            "batches": [
-                Batch(
-                    number=0,
-                    rows=staged,
-                    bytes=staged * 60,
-                    list_ids=(LIST_ID,),
-                    file_name=f"{number}.csv",
-                    state=BatchState.COMPLETED
-                    if sent
-                    else BatchState.FAILED
-                    if left == 2
-                    else BatchState.STAGED,
-                    accepted=staged - refused - 12 if sent else 0,
-                    refused=refused if sent else 0,
-                    suppressed=12 if sent else 0,
-                )
-            ],
-            "phases": {"queued": 0.4, "preparing": 1.2 + read / 20_000}
-            | ({} if state is RunState.HELD else {"sending": 2 + staged / 9_000, "following": 8}),
-            "created_at": at,
-            "started_at": at,
-            "entered_at": at,
-            "updated_at": at,
-            "finished_at": None if state is RunState.HELD else at + timedelta(seconds=20),
-        }
+            )
+        ],
+        phases={"queued": 0.4, "preparing": 1.2 + read / 20_000}
+        | ({} if state is RunState.HELD else {"sending": 2 + staged / 9_000, "following": 8}),
+        started_at=at,
+        finished_at=None if state is RunState.HELD else at + timedelta(seconds=20),
     )
 
 

@@ -22,6 +22,7 @@ from shared.runs import Audit, BatchState, Counts, Run, RunState
 from tests.browser.conftest import App, Open, Serve
 from tests.browser.console import read_texts
 from tests.codes import MODULES, in_code, subclasses
+from tests.documents import LIST_ID
 
 CONSOLE = ROOT / "console"
 SCRIPTS = {path.name: path.read_text("utf-8") for path in CONSOLE.glob("*.js")}
@@ -184,7 +185,6 @@ def test_every_state_and_reason_of_the_api_is_told_in_both_languages(language: s
         assert not _without_text(language, group, map(str, values))
 
 
-LIST_ID = "7a1d5f04-2c0e-11f0-9d3a-0242ac120002"
 SEGMENT = {"name": "Spring", "list_ids": [LIST_ID]}
 FAULTY: list[dict[str, Any]] = [
     {"display_name": ""},
