@@ -98,8 +98,9 @@ def test_a_withdrawn_consent_asks_for_a_person_and_is_given_again(
     list_id = app.constant_contact.add_list(LIST)
     export = save_export(app, app.connect(), list_id)
     console = open_console(app, language)
-    app.constant_contact.revoke()
     console.go(f"exports/{export}")
+    expect(console.page.locator(".targets .list")).to_have_text(LIST)
+    app.constant_contact.revoke()  # once nothing but the run will find out
     console.click("export.run")
     console.answer("export.run")
     console.await_state("failed")
