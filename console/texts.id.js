@@ -469,6 +469,7 @@ export default {
   "problem.not_held": "Hanya proses yang menunggu persetujuan yang dapat disetujui; proses ini tidak.",
   "problem.nothing_prepared": "Tidak ada yang disiapkan, jadi tidak ada yang dapat dikirim: buang proses ini.",
   "problem.nothing_to_retry": "Proses itu tidak punya berkas gagal yang dapat dikirim ulang.",
+  "problem.retry_outdated": "Daftar atau koneksi ekspor sudah berubah sejak proses itu; mulai proses baru.",
   "problem.retry_expired": "Berkas proses itu sudah tidak ada; mulai proses baru.",
   "problem.transition_refused": "Proses ini tidak dapat beralih ke keadaan itu.",
   "problem.sign_in_lost": "Jawaban Constant Contact tidak sampai; hubungkan lagi.",

@@ -38,6 +38,7 @@ ExportError
 │   ├── NothingPrepared      the held run has nothing to send
 │   ├── NothingToRetry       the run has no failed batches
 │   ├── RetryExpired         the files of the failed batches are gone
+│   ├── RetryOutdated        they were for lists that are no longer the export's
 │   ├── TransitionRefused    the run cannot come from its state into that one
 │   ├── SignInLost           Constant Contact's answer to a sign-in got lost
 │   ├── ConsentDenied        the person did not give Constant Contact's permission
@@ -357,6 +358,12 @@ class RetryExpired(Conflict):
     """What the failed batches held is deleted."""
 
     code = "retry_expired"
+
+
+class RetryOutdated(Conflict):
+    """The failed batches were for lists or a connection that are no longer the export's."""
+
+    code = "retry_outdated"
 
 
 class TransitionRefused(Conflict):

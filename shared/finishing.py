@@ -48,7 +48,8 @@ class Finishing:
         if problem:
             turn.close(lambda run: run.having(error=problem))
         run = turn.run
-        if state is RunState.COMPLETED or run.state in _SENT:
+        may_have_sent = run.state in _SENT
+        if state is RunState.COMPLETED or may_have_sent:
             self.remembering.remember(run)
         keep = [
             name(batch.number)
@@ -56,7 +57,7 @@ class Finishing:
             for name in (staged_name, origin_name)
         ]
         self.ledger.unstage(run.key, keep if state is RunState.FAILED else ())
-        if run.retry_of and run.batches:  # whose files these are copies of
+        if run.retry_of and may_have_sent:  # whose files these are copies of
             self.ledger.unstage(f"{run.export_id}/{run.retry_of}")
         run = turn.close(
             lambda run: run.moved_to(state, turn.now()).having(

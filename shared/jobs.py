@@ -29,6 +29,7 @@ from shared.errors import (
     OtherPersonNeeded,
     Overtaken,
     RetryExpired,
+    RetryOutdated,
     RunEnded,
     ServiceUnavailable,
     TerminalError,
@@ -103,7 +104,8 @@ class Jobs:
             NotFound: There is no such export.
             Forbidden: The connection may not be used by *who*.
             Conflict: A run is under way (with its location), the export is disabled, its
-                connection needs a person, or there is nothing to retry.
+                connection needs a person, there is nothing to retry, or what failed was meant
+                for lists that are no longer the export's.
         """
         export, _ = self.exports.read(export_id)
         connection = self.connections.find(export.connection_id)
@@ -115,7 +117,7 @@ class Jobs:
         if not export.enabled:
             raise ExportDisabled("The export is disabled.")
         if retry_of:
-            self._require_failed(f"{export_id}/{retry_of}")
+            self._require_retriable(export, f"{export_id}/{retry_of}")
         now = self.now()
         named = tuple(snapshot.segment for snapshot in snapshots)
         run = Run(
@@ -147,12 +149,17 @@ class Jobs:
         )
         return run
 
-    def _require_failed(self, key: str) -> None:
+    def _require_retriable(self, export: Export, key: str) -> None:
         run = self.ledger.runs.find(key)
         if run is None or run.state is not RunState.FAILED or not run.failed_batches:
             raise NothingToRetry("That run has no failed batches to send again.")
         if not self.ledger.has_staged(key):
             raise RetryExpired("The files of that run are gone; start a new run instead.")
+        if run.connection_id != export.connection_id or not is_meant_for(export, run):
+            raise RetryOutdated(
+                "The export's lists or connection have changed since that run; start a new run"
+                " instead."
+            )
 
     def approve(self, key: str, who: Principal) -> Run:
         """Let a held run send exactly what it has staged.
@@ -420,6 +427,17 @@ class Jobs:
 def follows(run: Run, step: Step) -> bool:
     """Say whether *step* was the last that carried *run* on."""
     return step.position + 1 == run.position and run.state in STEP_OF
+
+
+def is_meant_for(export: Export, failed: Run) -> bool:
+    """Say whether the failed batches of a run are for the lists that *export* names today."""
+    names = [snapshot.segment for snapshot in failed.snapshots if not snapshot.excluded]
+    meant = {names[batch.segment] for batch in failed.failed_batches}
+    then, today = (
+        {target.name: set(target.list_ids) for target in order.segments}
+        for order in (failed.export, export)
+    )
+    return all(then[name] == today.get(name) for name in meant)
 
 
 def may_remove(run: Run) -> bool:

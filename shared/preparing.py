@@ -158,13 +158,20 @@ class Preparing:
         rows = sum(batch.rows for batch in batches)
         lists = count_lists(client, run.export.list_ids)
         turn.note(
-            lambda run: run.moved_to(RunState.SENDING, turn.now()).having(
+            lambda run: run.having(
                 snapshots=failed.snapshots,
                 batches=tuple(batches),
                 lists=lists,
                 counts=Counts(read=rows, staged=rows),
+                progress=PREPARED,
             )
         )
+        planned = self._plan(turn.run, None)
+        turn.note(lambda run: run.having(plan=planned))
+        if turn.run.hold:
+            self._hold(turn, None)
+        else:
+            turn.note(lambda run: run.moved_to(RunState.SENDING, turn.now()))
 
     def _recall(self, run: Run) -> Recollection | None:
         export = run.export

@@ -15,6 +15,7 @@ from shared.errors import (
     Invalid,
     NothingToRetry,
     OtherPersonNeeded,
+    RetryOutdated,
     RunActive,
     ServiceUnavailable,
 )
@@ -307,6 +308,68 @@ def test_a_failed_activity_fails_the_run_and_can_be_retried(
     assert retried.reconciled is True
     assert constant_contact.members(list_id) == EMAILS
     assert not app.product.ledger.has_staged(failed.key)
+
+
+def test_a_retry_can_be_held_and_approved_by_another_person(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    order, etag = app.product.exports.read(export_id)
+    app.product.exports.replace(export_id, order.having(two_people=True), etag)
+    constant_contact.faults.end(nth=(1,), state="failed")
+    failed = app.run(export_id)
+    sent = len(constant_contact.imports)
+
+    held = app.run(export_id, retry_of=failed.id, hold=True)
+
+    assert held.state is RunState.HELD
+    assert (held.counts.staged, held.plan is not None) == (len(PEOPLE), True)
+    assert len(constant_contact.imports) == sent
+    with pytest.raises(OtherPersonNeeded):
+        app.product.jobs.approve(held.key, LOCAL)
+    app.product.jobs.approve(held.key, Principal("grace", "grace", LOCAL.roles))
+    app.drain()
+    assert app.read(held).state is RunState.COMPLETED
+    assert constant_contact.members(list_id) == EMAILS
+
+
+def test_a_held_retry_that_is_cancelled_leaves_the_failed_files_for_another(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    constant_contact.faults.end(nth=(1,), state="failed")
+    failed = app.run(export_id)
+    held = app.run(export_id, retry_of=failed.id, hold=True)
+
+    app.product.jobs.cancel(held.key, LOCAL)
+    app.drain()
+
+    assert app.read(held).state is RunState.CANCELLED
+    assert app.run(export_id, retry_of=failed.id).state is RunState.COMPLETED
+    assert constant_contact.members(list_id) == EMAILS
+
+
+def test_a_retry_to_lists_or_a_connection_that_the_export_has_left_is_refused(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    constant_contact.faults.end(nth=(1,), state="failed")
+    failed = app.run(export_id)
+    order, etag = app.product.exports.read(export_id)
+    autumn = constant_contact.add_list("Autumn")
+    app.connect("second")
+    sent = len(constant_contact.imports)
+
+    elsewhere = order.segments[0].having(list_ids=(autumn,))
+    for changed in (
+        order.having(segments=(elsewhere,)),
+        order.having(segments=(elsewhere.having(name="Other"),)),
+        order.having(connection_id="second"),
+    ):
+        etag = app.product.exports.replace(export_id, changed, etag)
+        with pytest.raises(RetryOutdated):
+            app.start(export_id, retry_of=failed.id)
+
+    app.product.exports.replace(export_id, order, etag)
+    assert app.run(export_id, retry_of=failed.id).state is RunState.COMPLETED
+    assert len(constant_contact.imports) == sent + 1
 
 
 def test_a_step_that_fails_on_every_try_closes_the_run(app: App, export_id: str) -> None:

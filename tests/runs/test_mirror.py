@@ -221,3 +221,23 @@ def test_a_mirror_whose_counts_do_not_add_up_fails_and_says_that_nobody_was_remo
     assert run.reconciled is False
     assert constant_contact.members(list_id) == EMAILS
     assert set(constant_contact.lists()) == {list_id}
+
+
+def test_what_failed_in_a_mirror_is_sent_again_to_the_export_s_own_lists(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """Not to the temporary list that it also went to, which is no part of this run."""
+    for email, *_ in MEMBERS[:100]:
+        constant_contact.add_contact(email, lists=[list_id])
+    app.put_segment("Members", MEMBERS[50:])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    constant_contact.faults.end("contacts_file_import", nth=(1,), state="failed")
+    failed = app.run(export_id)
+    assert failed.mirror is not None
+    assert failed.mirror.route is Route.LISTS
+
+    retried = app.run(export_id, retry_of=failed.id)
+
+    assert retried.state is RunState.COMPLETED, retried.error
+    assert constant_contact.members(list_id) == EMAILS
+    assert [batch.list_ids for batch in retried.batches] == [(list_id,)]
