@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
@@ -12,11 +13,13 @@ from pydantic import BaseModel, Field
 from functions.exchange import Page, page, read_query
 from functions.operations import operation
 from shared.bootstrap import product
+from shared.errors import DocumentUnreadable
 from shared.ids import SLUG
 from shared.overview import Glance, glance
 from shared.roles import Principal, Role
 
 bp = func.Blueprint()
+log = logging.getLogger(__name__)
 
 PAGE = 100
 _READERS = 8
@@ -38,8 +41,12 @@ def read_overview(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
     now = datetime.now(UTC)
 
     def line(export_id: str) -> Glance | None:
-        export = product().exports.find(export_id)
-        return glance(export, product().ledger.latest(export_id), now) if export else None
+        try:
+            export = product().exports.find(export_id)
+            return glance(export, product().ledger.latest(export_id), now) if export else None
+        except DocumentUnreadable as error:
+            log.error("left out of the overview: %s", error)  # noqa: TRY400
+            return None
 
     with ThreadPoolExecutor(_READERS) as readers:
         lines = list(readers.map(line, ids[:PAGE]))

@@ -72,7 +72,7 @@ def list_runs(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
     ledger = product().ledger
     ids = (i for i in ledger.newest(export_id) if before is None or i < before)
     chosen = list(islice(ids, PAGE + 1))
-    runs = (ledger.runs.find(f"{export_id}/{run_id}") for run_id in chosen[:PAGE])
+    runs = (ledger.runs.find_readable(f"{export_id}/{run_id}") for run_id in chosen[:PAGE])
     following = (
         f"/api/exports/{export_id}/runs?before={chosen[PAGE - 1]}" if len(chosen) > PAGE else None
     )

@@ -15,6 +15,7 @@ ExportError
 │   ├── SettingInvalid       a setting is missing or malformed
 │   ├── AccessRefused        the app's identity lacks a role on storage or vault
 │   ├── DocumentGone         the export, or what the run had staged, is not there any more
+│   ├── DocumentUnreadable   a document is not what this version of the app writes
 │   ├── TroublePersists      what should have passed went on for a day
 │   ├── ReconnectRequired    a person must approve the connection again
 │   ├── MirrorStopped        the numbers do not allow removing anybody
@@ -192,6 +193,16 @@ class DocumentGone(TerminalError):
 
     def __init__(self) -> None:
         super().__init__("The export, or a file that the run had staged, is not there any more.")
+
+
+class DocumentUnreadable(TerminalError):
+    """A document is damaged, or another version of the app wrote it; the sentence names it."""
+
+    code = "document_unreadable"
+    action = "Correct the document, or deploy the version of the app that wrote it."
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"The document {path} is not one that this version of the app can read.")
 
 
 class TroublePersists(TerminalError):

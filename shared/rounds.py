@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -49,11 +49,12 @@ class Round:
         done: Counter[str] = Counter()
         connections = {connection.id: connection for connection in self.jobs.connections.all()}
         segments = cache(self.catalogue.segments)  # runs are picked up without them
-        for export in self.jobs.exports.all():
+        export_ids = self.jobs.exports.keys()
+        for export_id in export_ids:
             try:
-                done[self._look_at(export, connections.get(export.connection_id), segments)] += 1
+                done[self._look_at(export_id, connections, segments)] += 1
             except ExportError as error:
-                log.warning("export %s was passed over: %s", export.id, error.code)
+                log.warning("export %s was passed over: %s: %s", export_id, error.code, error)
                 done["passed over"] += 1
         for connection in connections.values():
             done["refreshed"] += self._care_for(connection)
@@ -65,8 +66,13 @@ class Round:
         )
 
     def _look_at(
-        self, export: Export, connection: Connection | None, segments: Callable[[], list[Segment]]
+        self,
+        export_id: str,
+        connections: Mapping[str, Connection],
+        segments: Callable[[], list[Segment]],
     ) -> str:
+        export, _ = self.jobs.exports.read(export_id)
+        connection = connections.get(export.connection_id)
         active = self.jobs.ledger.active(export.id)
         if active:
             return self._pick_up(active)
@@ -132,11 +138,18 @@ class Round:
         """Remove staged files that no run needs any more, and return of how many runs."""
         cleared = 0
         for key in self.jobs.ledger.keys_with_staged():
-            run = self.jobs.ledger.runs.find(key)
-            if run is None or is_over(run, self.now()):
-                self.jobs.ledger.unstage(key)
-                cleared += 1
+            try:
+                cleared += self._clear_if_over(key)
+            except ExportError as error:
+                log.warning("staged files of %s were passed over: %s: %s", key, error.code, error)
         return cleared
+
+    def _clear_if_over(self, key: str) -> bool:
+        run = self.jobs.ledger.runs.find(key)
+        if run and not is_over(run, self.now()):
+            return False
+        self.jobs.ledger.unstage(key)
+        return True
 
     def _care_for(self, connection: Connection) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -14,10 +15,12 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.blob import BlobBlock, BlobClient, BlobPrefix, ContainerClient
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from shared.errors import DocumentChanged, NotFound
+from shared.errors import DocumentChanged, DocumentUnreadable, NotFound
 from shared.storage.trouble import translated
+
+log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -209,22 +212,37 @@ class Records(Generic[Model]):
                 yield path.removeprefix(self._before).removesuffix(self._after)
 
     def all(self) -> Iterator[Model]:
-        """Yield all records, in the order of their keys."""
+        """Yield all records that can be read, in the order of their keys."""
         for key in self.keys():
-            record = self.find(key)
+            record = self.find_readable(key)
             if record is not None:
                 yield record
 
     def read(self, key: str) -> tuple[Model, str]:
-        """Return the record and its ETag, or raise `NotFound`."""
-        stored = self._documents.read(self._path(key))
-        return self._model.model_validate_json(stored.content), stored.etag
+        """Return the record and its ETag, or raise `NotFound` or `DocumentUnreadable`."""
+        path = self._path(key)
+        stored = self._documents.read(path)
+        try:
+            return self._model.model_validate_json(stored.content), stored.etag
+        except ValidationError:
+            raise DocumentUnreadable(path) from None  # pydantic's own error repeats the content
 
     def find(self, key: str) -> Model | None:
         """Return the record, or None if there is none."""
         try:
             return self.read(key)[0]
         except NotFound:
+            return None
+
+    def find_readable(self, key: str) -> Model | None:
+        """Return the record for a list, which one that cannot be read does not keep from others.
+
+        None if there is none, or if it cannot be read, which is logged.
+        """
+        try:
+            return self.find(key)
+        except DocumentUnreadable as error:
+            log.error("left out of a list: %s", error)  # noqa: TRY400
             return None
 
     def create(self, key: str, record: Model) -> str:

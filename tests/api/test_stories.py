@@ -402,3 +402,27 @@ def test_who_did_what_is_in_the_run_for_those_who_read_it(service: Service, name
         ("started", "id-of-ada"),
         ("cancelled", "id-of-ada"),
     ]
+
+
+def test_a_document_that_cannot_be_read_is_named_and_keeps_no_list_from_anybody(
+    service: Service, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.create_export(name)
+    path = "exports/damaged.json"
+    service.app.container.upload_blob(path, b'{"display_name": "Ana Ono"}')
+    answers = {
+        at: service.call("GET", at, VIEWER)
+        for at in ("/api/exports", "/api/overview", "/api/exports/damaged")
+    }
+    service.app.container.delete_blob(path)
+
+    for at in ("/api/exports", "/api/overview"):
+        assert answers[at].status_code == 200, answers[at].text
+        ids = [item["id"] for item in answers[at].json()["items"]]
+        assert name in ids
+        assert "damaged" not in ids
+    told = problem_of(answers["/api/exports/damaged"])
+    assert (told["status"], told["code"]) == (500, "document_unreadable")
+    assert path in told["detail"]
+    assert path in caplog.text
+    assert "Ana" not in caplog.text + answers["/api/exports/damaged"].text

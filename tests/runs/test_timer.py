@@ -153,3 +153,34 @@ def test_a_round_says_how_much_of_the_days_calls_is_used(
     usage = app.product.budget.today()
     assert (counted["used"], counted["limit"]) == (usage.used, usage.limit)
     assert usage.used > 0
+
+
+@pytest.mark.parametrize(
+    "path", ["exports/damaged.json", "runs/damaged/active.json", "connections/damaged.json"]
+)
+def test_a_document_that_cannot_be_read_keeps_nobody_waiting(
+    app: App, constant_contact: ConstantContact, list_id: str, path: str
+) -> None:
+    """The first of two exports has one; the other is started all the same."""
+    app.put_segment("Spring", PEOPLE)
+    app.create_export("Spring", list_id, id="damaged")
+    app.create_export("Spring", list_id, id="sound")
+    app.container.upload_blob(path, b'{"of": "another version"}', overwrite=True)
+
+    said = app.product.round.make()
+
+    assert "started" in said
+    assert app.product.ledger.active("sound") is not None
+
+
+def test_staged_files_are_cleared_beside_a_run_that_cannot_be_read(
+    app: App, export_id: str
+) -> None:
+    """Its own files stay: nobody knows whether they are still needed."""
+    damaged, orphan = (f"{export_id}/20261123T06000{n}Z-7f3a9c" for n in (0, 1))
+    for key in (damaged, orphan):
+        app.product.ledger.stage(key, "0000.csv", b"email\nperson@example.com\n")
+    app.container.upload_blob(f"runs/{damaged}/run.json", b"{}")
+
+    assert "1 cleared" in app.product.round.make()
+    assert app.product.ledger.has_staged(damaged)
