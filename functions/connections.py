@@ -193,7 +193,7 @@ def change_connection(req: func.HttpRequest, who: Principal) -> func.HttpRespons
 @operation(bp, "DELETE", "api/connections/{connection_id}", Role.ADMINISTRATOR, status=204)
 def remove_connection(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
     """Delete the tokens and stop everything that uses them; exports stay, disabled."""
-    product().removal.remove(_connection(req).id, who)
+    product().removal.remove(_connection_id(req), who)
     return func.HttpResponse(status_code=204)
 
 
@@ -284,11 +284,16 @@ def _to_console(**outcome: str) -> func.HttpResponse:
     )
 
 
-def _connection(req: func.HttpRequest) -> Connection:
+def _connection_id(req: func.HttpRequest) -> str:
+    """Return the connection's id from the path; nothing unchecked becomes part of a blob's path."""
     connection_id = req.route_params.get("connection_id") or ""
     if not re.fullmatch(SLUG, connection_id):
         raise NotFound("There is no such connection.")
-    connection = product().connections.read(connection_id)
+    return connection_id
+
+
+def _connection(req: func.HttpRequest) -> Connection:
+    connection = product().connections.read(_connection_id(req))
     if connection.state is ConnectionState.REMOVED:
         raise NotFound("There is no such connection.")
     return connection

@@ -104,6 +104,7 @@ class Connection(_Part):
         last_refresh: When Constant Contact last issued tokens.
         refresh_expires: When the refresh token dies unless it is used before.
         deployment_id: Of the deployment that connected it; see `Settings.deployment_id`.
+        removal_complete: Whether all that a removal means is done; see `shared.removal`.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Connection(_Part):
     created_by: str
     removed_at: AwareDatetime | None = None
     removed_by: str | None = None
+    removal_complete: bool = False
 
     @property
     def audited(self) -> dict[str, Any]:
@@ -211,7 +213,7 @@ class Connections:
     ) -> Connection:
         """Write a new connection; without an id, one is made from the display name.
 
-        A removed connection makes room for a new one of its id.
+        A removed connection makes room for a new one of its id once its removal is complete.
 
         Raises:
             Invalid: With every fault: name, id, consent.
@@ -246,7 +248,7 @@ class Connections:
             self._records.create(connection.id, connection)
         except DocumentChanged:
             existing, etag = self._records.read(connection.id)
-            if existing.state is not ConnectionState.REMOVED:
+            if not existing.removal_complete:
                 raise IdTaken("There is a connection of this id already.") from None
             try:
                 self._records.replace(connection.id, connection, etag)
@@ -393,6 +395,10 @@ class Connections:
             )
 
         return self._update(connection_id, changed)
+
+    def note_removal_complete(self, connection_id: str) -> Connection:
+        """Note that nothing of the removed connection is left to stop."""
+        return self._update(connection_id, lambda removed: removed.having(removal_complete=True))
 
     def _update(self, connection_id: str, change: Callable[[Connection], Connection]) -> Connection:
         self.read(connection_id)  # refuses what cannot be an id

@@ -211,26 +211,20 @@ class Jobs:
             RunEnded: There is nothing left to cancel.
         """
         now = self.now()
+        entry = Audit(what="cancelled", who=who.id, name=who.name, at=now)
 
         def cancelled(run: Run) -> Run:
             if run.ended:
                 raise RunEnded(f"The run has ended already: it is {run.state}.")
             if run.cancel_requested:
                 return run
-            entry = Audit(what="cancelled", who=who.id, name=who.name, at=now)
             return run.having(
                 cancel_requested=True, error=None, audit=(*run.audit, entry), updated_at=now
             )
 
         run = self.ledger.runs.update(key, cancelled)
-        audit.note(
-            "run_cancelled",
-            who,
-            before={"cancel_requested": False},
-            after={"cancel_requested": True},
-            run_id=run.id,
-            export_id=run.export_id,
-        )
+        if entry in run.audit:  # and not somebody else's, who asked before
+            _note_cancel_requested("run_cancelled", run, who)
         # Nobody may be at it just now: it may be held, or wait for hours.
         self.queue.send(run.next_step(StepKind.FINISH))
         return run
@@ -404,20 +398,24 @@ class Jobs:
         """Queue the step of a run whose message vanished; of a held one, what cancels it."""
         self._queue_next(run)
 
-    def expire(self, run: Run) -> None:
+    def expire(self, run: Run, who: Principal) -> None:
         """Ask for the end of a run that nobody approved in time: from here on, nobody can."""
         problem = Problem(
             code="hold_expired",
             message="Nobody approved the run in time, so it was not sent.",
             action="Start the run again; it takes the newest snapshot.",
         )
+        now = self.now()
 
         def expired(run: Run) -> Run:
             if run.state is not RunState.HELD or run.cancel_requested:
                 return run
-            return run.having(cancel_requested=True, error=problem, updated_at=self.now())
+            return run.having(cancel_requested=True, error=problem, updated_at=now)
 
-        self.queue.send(self.ledger.runs.update(run.key, expired).next_step(StepKind.FINISH))
+        run = self.ledger.runs.update(run.key, expired)
+        if run.updated_at == now:
+            _note_cancel_requested("hold_expired", run, who)
+        self.queue.send(run.next_step(StepKind.FINISH))
 
     def _queue_next(self, run: Run) -> None:
         delay = run.waiting.until - self.now() if run.waiting else timedelta(0)
@@ -427,6 +425,17 @@ class Jobs:
 def follows(run: Run, step: Step) -> bool:
     """Say whether *step* was the last that carried *run* on."""
     return step.position + 1 == run.position and run.state in STEP_OF
+
+
+def _note_cancel_requested(what: str, run: Run, who: Principal) -> None:
+    audit.note(
+        what,
+        who,
+        before={"cancel_requested": False},
+        after={"cancel_requested": True},
+        run_id=run.id,
+        export_id=run.export_id,
+    )
 
 
 def is_meant_for(export: Export, failed: Run) -> bool:

@@ -231,7 +231,7 @@ class Product:
     @cached_property
     def removal(self) -> Removal:
         """Takes connections away."""
-        return Removal(self.jobs, self.tokens)
+        return Removal(self.connections, self.jobs, self.tokens)
 
     @cached_property
     def round(self) -> Round:
@@ -241,6 +241,7 @@ class Product:
             catalogue=self.catalogue,
             tokens=self.tokens,
             budget=self.budget,
+            removal=self.removal,
             quiet=timedelta(seconds=self.settings.snapshot_quiet_seconds),
             now=self.now,
         )

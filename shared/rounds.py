@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from shared.catalogue import Catalogue, pin
-from shared.connections import Connection
+from shared.connections import Connection, ConnectionState
 from shared.constant_contact.budget import Budget
 from shared.due import is_due_by_clock, is_due_by_refresh
 from shared.errors import Conflict, ExportError, SegmentError, SegmentIncomplete
 from shared.events import Event, emit
 from shared.exports import Export
 from shared.jobs import Jobs, Trigger
+from shared.removal import Removal
 from shared.roles import Principal, Role
 from shared.runs import KEPT, PinnedSnapshot, Run, RunState
 from shared.segments.discovery import Segment
@@ -38,6 +39,7 @@ class Round:
     catalogue: Catalogue
     tokens: Tokens
     budget: Budget
+    removal: Removal
     quiet: timedelta
     now: Callable[[], datetime]
 
@@ -57,7 +59,7 @@ class Round:
                 log.warning("export %s was passed over: %s: %s", export_id, error.code, error)
                 done["passed over"] += 1
         for connection in connections.values():
-            done["refreshed"] += self._care_for(connection)
+            done.update(self._care_for(connection))
         done["cleared"] += self._clear_staged()
         usage = self.budget.today()
         emit(Event.CALLS_COUNTED, used=usage.used, limit=usage.limit)
@@ -126,7 +128,7 @@ class Round:
         if run.state is RunState.HELD and not run.cancel_requested:
             if now - run.entered_at < KEPT:
                 return "held"
-            self.jobs.expire(run)
+            self.jobs.expire(run, TIMER)
             return "expired"
         alive_until = max(run.updated_at, run.waiting.until if run.waiting else run.updated_at)
         if now - alive_until < LOST_AFTER:
@@ -151,12 +153,16 @@ class Round:
         self.jobs.ledger.unstage(key)
         return True
 
-    def _care_for(self, connection: Connection) -> bool:
+    def _care_for(self, connection: Connection) -> Sequence[str]:
+        """Return what was done: keep its tokens alive, or finish a removal that was cut off."""
         try:
-            return self.tokens.care(connection, self.now())
+            if connection.state is ConnectionState.REMOVED:
+                self.removal.finish(connection, TIMER)
+                return () if connection.removal_complete else ("removed",)
+            return ("refreshed",) if self.tokens.care(connection, self.now()) else ()
         except ExportError as error:
-            log.warning("connection %s was not refreshed: %s", connection.id, error.code)
-            return False
+            log.warning("connection %s was passed over: %s: %s", connection.id, error.code, error)
+            return ()
 
 
 def is_over(run: Run, now: datetime) -> bool:

@@ -208,15 +208,14 @@ class Tokens:
         self._drop_if_unwanted(connection)
         return connection
 
-    def remove(self, connection_id: str, who: str) -> Connection:
-        """Remove the connection: nothing is sent for it any more, and its tokens are deleted.
+    def discard(self, connection_id: str) -> None:
+        """Delete the tokens of a connection that is removed.
 
-        The mark comes first, and whoever stores tokens looks for it afterwards, so that a refresh
-        under way leaves none behind.
+        It has to be marked before, and whoever stores tokens looks for the mark afterwards, so
+        that a refresh under way leaves none behind.
         """
-        connection = self._connections.note_removed(connection_id, who)
-        self._discard(connection_id)
-        return connection
+        self._known.pop(connection_id, None)
+        self._secrets.delete(_secret(connection_id))
 
     def care(self, connection: Connection, now: datetime) -> bool:
         """Look after a connection that nobody may be using; say whether it was refreshed.
@@ -224,9 +223,6 @@ class Tokens:
         Refreshes it when it was idle for long, and when a refresh was interrupted: so a person
         who is needed is told within one round of the timer, not at the next export.
         """
-        if connection.state is ConnectionState.REMOVED:
-            self._discard(connection.id)
-            return False
         seen = connection.seen_from(self._deployment_id)
         if seen.state is not ConnectionState.CONNECTED:
             return False
@@ -383,12 +379,8 @@ class Tokens:
     def _drop_if_unwanted(self, connection: Connection) -> None:
         """Delete tokens that were stored for a connection removed, or made anew, meanwhile."""
         if connection.state is not ConnectionState.CONNECTED:
-            self._discard(connection.id)
+            self.discard(connection.id)
             connection.require_connected()
-
-    def _discard(self, connection_id: str) -> None:
-        self._known.pop(connection_id, None)
-        self._secrets.delete(_secret(connection_id))
 
 
 def _account_id(connection: Connection) -> str | None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.errors import ServiceUnavailable
 from shared.ids import new_run_id
 from shared.runs import Audit, RunState
 from tests.api.service import (
@@ -389,6 +390,43 @@ def test_no_record_names_a_person(
     assert "run_started" in text
     for personal in ("contoso.example", "example.com", "First0", "stand-in-secret"):
         assert personal not in text
+
+
+def test_a_removal_that_was_cut_off_can_be_asked_for_again(
+    service: Service, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = _connection(service, name)
+    service.create_export(name, connection_id=connection)
+    at = f"/api/connections/{connection}"
+
+    def unavailable(secret: str) -> None:
+        raise ServiceUnavailable("Azure's Key Vault answered 503.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.product().secrets, "delete", unavailable)
+        statuses = [service.call("DELETE", at).status_code]
+    statuses += [service.call("DELETE", at).status_code for _ in range(2)]
+
+    assert statuses == [503, 204, 404]
+    assert service.call("GET", f"/api/exports/{name}").json()["enabled"] is False
+
+
+def test_cancelling_twice_is_noted_once(
+    service: Service, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "events")
+    service.create_export(name)
+    location = _held(service, name, ADMINISTRATOR)
+    caplog.clear()
+
+    assert service.call("POST", f"{location}/cancel", CONTRIBUTOR).status_code == 202
+    assert service.call("POST", f"{location}/cancel").status_code == 202
+    service.app.drain()
+
+    audits = [vars(r) for r in caplog.records if vars(r).get("what") == "run_cancelled"]
+    assert [(event["who"], event["before"]) for event in audits] == [
+        ("id-of-carla", '{"cancel_requested": false}')
+    ]
 
 
 def test_who_did_what_is_in_the_run_for_those_who_read_it(service: Service, name: str) -> None:

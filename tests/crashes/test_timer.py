@@ -55,8 +55,13 @@ def test_a_run_that_waits_for_the_quota_has_not_lost_its_message(
 
 
 def test_a_held_run_expires_after_seven_days_and_says_so(
-    app: App, clock: Clock, export_id: str, constant_contact: ConstantContact
+    app: App,
+    clock: Clock,
+    export_id: str,
+    constant_contact: ConstantContact,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", "events")
     held = app.run(export_id, hold=True)
 
     clock.pass_by(KEPT - A_MOMENT)
@@ -71,6 +76,8 @@ def test_a_held_run_expires_after_seven_days_and_says_so(
     assert run.state is RunState.CANCELLED
     assert run.error is not None
     assert run.error.code == "hold_expired"
+    noted = [vars(record) for record in caplog.records if "what" in vars(record)]
+    assert [(event["what"], event["who"]) for event in noted[1:]] == [("hold_expired", "timer")]
     assert not app.product.ledger.has_staged(held.key)
     assert not constant_contact.imports
 

@@ -9,9 +9,9 @@ import pytest
 
 from local.constant_contact import ConstantContact
 from local.key_vault import KeyVault
-from shared.errors import NotConnected
+from shared.errors import AccessRefused, IdTaken, NotConnected, NotFound
 from shared.roles import LOCAL
-from shared.runs import RunState
+from shared.runs import Run, RunState
 from shared.steps import write_step
 from shared.tokens import TokenSet
 from tests.conftest import Figure
@@ -69,6 +69,50 @@ def test_an_access_token_that_expires_during_a_run_is_renewed_once(
     assert run.state is RunState.COMPLETED
     assert len(refreshes) == 1
     assert key_vault.secrets["connection-main"] != before
+
+
+def test_a_removal_that_was_cut_off_is_finished_by_removing_again(
+    app: App, export_id: str, key_vault: KeyVault, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "events")
+    run = app.start(export_id)
+    key_vault.fail("DELETE", "connection-main", status=403)
+    with pytest.raises(AccessRefused):
+        app.product.removal.remove("main", LOCAL)
+    with pytest.raises(IdTaken):  # nor does another take its place, with these exports
+        app.product.connections.create("New", consented=True, who="ada", connection_id="main")
+
+    app.product.removal.remove("main", LOCAL)
+
+    assert is_stopped(app, run, key_vault)
+    with pytest.raises(NotFound):
+        app.product.removal.remove("main", LOCAL)
+    assert [audited(caplog, what) for what in ("connection_removed", "export_disabled")] == [1, 1]
+
+
+def test_a_removal_that_was_cut_off_is_finished_by_the_timer_alone(
+    app: App, export_id: str, key_vault: KeyVault
+) -> None:
+    run = app.start(export_id)
+    key_vault.fail("DELETE", "connection-main", status=403)
+    with pytest.raises(AccessRefused):
+        app.product.removal.remove("main", LOCAL)
+
+    assert "1 removed" in app.product.round.make()
+
+    assert is_stopped(app, run, key_vault)
+    assert "removed" not in app.product.round.make()
+
+
+def is_stopped(app: App, run: Run, key_vault: KeyVault) -> bool:
+    app.drain()
+    export, _ = app.product.exports.read(run.export_id)
+    cancelled = app.read(run).state is RunState.CANCELLED
+    return cancelled and not export.enabled and "connection-main" not in key_vault.secrets
+
+
+def audited(caplog: pytest.LogCaptureFixture, what: str) -> int:
+    return sum(vars(record).get("what") == what for record in caplog.records)
 
 
 def test_no_token_and_no_address_leaves_where_it_belongs(

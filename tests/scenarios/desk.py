@@ -19,6 +19,7 @@ from shared.connections import Connection
 from shared.constant_contact.budget import Purpose
 from shared.constant_contact.client import Client
 from shared.product import Product
+from shared.roles import Principal, Role
 from shared.settings import Settings
 
 BASE_URL = "https://app.example"
@@ -98,6 +99,11 @@ class Desk:
         """Connect an account as a person does in a browser."""
         url = self.authorizations.authorize(connection_id, WHO, replace_account=replace_account)
         return self.authorizations.callback(**answer_of_consent(url))
+
+    def remove(self, connection_id: str, who: str = WHO) -> Connection:
+        """Remove a connection as an administrator does."""
+        principal = Principal(who, who, frozenset({Role.ADMINISTRATOR}))
+        return self.product.removal.remove(connection_id, principal)
 
 
 def answer_of_consent(url: str) -> dict[str, str]:

@@ -94,7 +94,7 @@ class TestTheDocument:
         assert desk.connections.create("Main", consented=True, who=WHO).id.startswith("main-")
 
     def test_a_removed_connection_makes_room_for_a_new_one(self, connected: Desk) -> None:
-        connected.tokens.remove("main", WHO)
+        connected.remove("main")
 
         made = connected.connections.create("Again", consented=True, who=WHO, connection_id="main")
 

@@ -11,6 +11,7 @@ from local.constant_contact import ConstantContact
 from local.key_vault import KeyVault
 from shared.connections import ConnectionState
 from shared.errors import NotFound, ReconnectRequired
+from shared.rounds import TIMER
 from tests.conftest import Figure
 from tests.scenarios.desk import WHO, Desk
 from tests.scenarios.test_connection import token_requests
@@ -21,12 +22,14 @@ CSV = b"email\nana@example.com\n"
 def test_the_tokens_go_and_the_document_says_who_and_when(
     connected: Desk, key_vault: KeyVault
 ) -> None:
-    connection = connected.tokens.remove("main", "grace")
+    connection = connected.remove("main", "grace")
 
     assert connection.state is ConnectionState.REMOVED
     assert connection.removed_by == "grace"
     assert "connection-main" not in key_vault.secrets
-    assert connected.tokens.remove("main", WHO) == connection
+    with pytest.raises(NotFound):
+        connected.remove("main")
+    assert connected.connections.read("main") == connection
 
 
 def test_nothing_is_sent_any_more_by_any_instance(
@@ -35,7 +38,7 @@ def test_nothing_is_sent_any_more_by_any_instance(
     """Also not by one that still has a good access token."""
     elsewhere = Desk(connected.places)
     elsewhere.client("main").lists()
-    connected.tokens.remove("main", WHO)
+    connected.remove("main")
     stand_in.calls.clear()
 
     for desk in (connected, elsewhere):
@@ -69,7 +72,7 @@ def test_removed_during_a_run_nothing_further_is_sent(
         thread.start()
     for _ in range(10):
         under_way.acquire()
-    connected.tokens.remove("main", WHO)
+    connected.remove("main")
     sent = len(stand_in.imports)
     for thread in threads:
         thread.join()
@@ -92,7 +95,7 @@ def test_removed_during_a_refresh_no_tokens_are_left(
 
     def remove_meanwhile(*arguments: object) -> object:
         grant = refresh(*arguments)  # type: ignore[arg-type]
-        connected.tokens.remove("main", WHO)
+        connected.remove("main")
         return grant
 
     monkeypatch.setattr(other.endpoint, "refresh", remove_meanwhile)
@@ -112,7 +115,7 @@ def test_removed_and_made_anew_during_a_refresh_it_starts_without_tokens(
 
     def replace_meanwhile(*arguments: object) -> object:
         grant = refresh(*arguments)  # type: ignore[arg-type]
-        connected.tokens.remove("main", WHO)
+        connected.remove("main")
         connected.connections.create("Again", consented=True, who=WHO, connection_id="main")
         return grant
 
@@ -130,7 +133,7 @@ def test_removed_during_a_consent_no_tokens_are_left(
     adopt = connected.tokens.adopt
 
     def remove_first(*arguments: object) -> object:
-        Desk(connected.places).tokens.remove("main", WHO)
+        Desk(connected.places).remove("main")
         return adopt(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(connected.tokens, "adopt", remove_first)
@@ -144,8 +147,9 @@ def test_tokens_that_a_killed_instance_left_behind_go_with_the_timer(
     connected: Desk, key_vault: KeyVault
 ) -> None:
     left = key_vault.secrets["connection-main"]
-    removed = connected.tokens.remove("main", WHO)
+    removed = connected.remove("main")
     connected.secrets.write("connection-main", left)
 
-    assert not connected.tokens.care(removed, connected.now())
+    connected.product.removal.finish(removed, TIMER)
+
     assert "connection-main" not in key_vault.secrets

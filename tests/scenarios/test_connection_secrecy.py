@@ -59,7 +59,7 @@ def test_no_token_gets_into_a_log_a_document_or_an_error(
         attempt(lambda: desk.connect("main"))
         stand_in.revoke()
         attempt(desk.client("main").lists)
-        attempt(lambda: desk.tokens.remove("main", WHO))
+        attempt(lambda: desk.remove("main"))
 
     secrets = {"stand-in-secret", "a key of the vault", answer["code"]}
     for version in key_vault.versions("connection-main"):
