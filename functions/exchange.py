@@ -34,6 +34,7 @@ from shared.errors import (
     faults_of,
 )
 from shared.roles import Principal, Role, read_principal, require
+from shared.settings import origin_of
 from shared.tracing import request_span
 
 log = logging.getLogger(__name__)
@@ -172,7 +173,7 @@ def signed_in(req: func.HttpRequest) -> Principal:
         raise NotSignedIn("Sign in first.")
     if req.method.upper() not in _SAFE and _SESSION_COOKIE in req.headers.get("cookie", ""):
         # A browser sends the session cookie whoever wrote the page: ask for what only ours sends.
-        same_origin = req.headers.get("origin", "").rstrip("/") == settings.base_url
+        same_origin = origin_of(req.headers.get("origin", "")) in settings.origins
         if not (same_origin and req.headers.get("x-requested-with")):
             raise Forbidden("The request does not come from this app's own console.")
     return principal

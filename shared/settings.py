@@ -26,14 +26,32 @@ from shared import schedules
 from shared.errors import SettingInvalid
 from shared.ids import CONTAINER
 
+_PORTS = {"http": 80, "https": 443}
+
+
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of an http(s) URL, however it is spelled; None if it is none.
+
+    https://www.rfc-editor.org/rfc/rfc6454#section-4
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port or _PORTS[parts.scheme]
+
 
 def _base_url(text: str) -> str:
     """Return *text* without its trailing slash, if it can be the base of URLs."""
     url = text.rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"https", "http"} or not parts.hostname or any(c in url for c in " ?#"):
+    origin = origin_of(url)
+    if origin is None or any(c in url for c in " ?#"):
         raise ValueError("has to be an https URL without query or fragment")
-    if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+    scheme, host, _ = origin
+    if scheme == "http" and host not in {"127.0.0.1", "localhost", "::1"}:
         raise ValueError("has to begin with https://, but for this machine's own address")
     return url
 
@@ -146,6 +164,12 @@ class Settings(BaseModel):
     def base_url(self) -> str:
         """Where browsers reach this app, without a trailing slash."""
         return self.public_url or f"https://{self.website_hostname}"
+
+    @property
+    def origins(self) -> frozenset[tuple[str, str, int] | None]:
+        """Where the console's pages come from: the base URL and the host's own name."""
+        own = {self.base_url, f"https://{self.website_hostname}" if self.website_hostname else ""}
+        return frozenset(origin_of(url) for url in own if url)
 
     @property
     def redirect_uri(self) -> str:

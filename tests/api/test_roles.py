@@ -223,5 +223,41 @@ def test_a_change_with_the_session_cookie_has_to_come_from_the_console(
         assert (status == 403) == refused, path
 
 
+@pytest.mark.parametrize(
+    "public_url",
+    [
+        "https://App.Example",
+        "https://app.example:443",
+        "https://app.example/exports",
+        "https://other.example",
+    ],
+)
+def test_the_console_is_known_however_its_address_is_spelled(
+    service: Service, public_url: str
+) -> None:
+    """Browsers send an origin in one spelling; the host's own name reaches the console too."""
+    before = service.product().settings.base_url
+    service.set_environment("WEBSITE_HOSTNAME", "app.example")
+    service.set_environment("PUBLIC_URL", public_url)
+    service.sign_in("entra")
+    headers = {**SESSION, **OURS}
+    try:
+        own = service.call("PATCH", "/api/connections/main", json={}, headers=headers)
+        headers["Origin"] = "https://app.example:8443"
+        other = service.call("PATCH", "/api/connections/main", json={}, headers=headers)
+    finally:
+        service.set_environment("WEBSITE_HOSTNAME", None)
+        service.set_environment("PUBLIC_URL", before)
+
+    assert (own.status_code, other.status_code) == (200, 403)
+
+
+def test_the_session_says_by_which_id_runs_name_the_caller(service: Service, name: str) -> None:
+    service.create_export(name)
+    run = service.call("POST", f"/api/exports/{name}/runs", ADMINISTRATOR).json()
+
+    assert service.call("GET", "/api/session", ADMINISTRATOR).json()["id"] == run["audit"][0]["who"]
+
+
 def test_reading_with_the_session_cookie_needs_no_more(service: Service) -> None:
     assert service.call("GET", "/api/exports", headers=SESSION).status_code == 200

@@ -57,6 +57,8 @@ def test_a_missing_export_account_names_both_uris() -> None:
         ("CONSTANT_CONTACT_REQUESTS_PER_SECOND", "1e-300"),
         ("ACTIVITY_POLL_SECONDS", "inf"),
         ("SNAPSHOT_QUIET_SECONDS", "nan"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://app.example:many"),
         ("EXPORT_SCHEDULE", "*/15 * * * *"),
         ("EXPORT_SCHEDULE", "0 0 0 * * 7"),
         ("CONSTANT_CONTACT_REQUESTS_PER_SECOND", "0"),
