@@ -13,11 +13,19 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from shared.errors import DocumentChanged, Fault, IdTaken, Invalid, NotFound, ReconnectRequired
+from shared.errors import (
+    DocumentChanged,
+    Fault,
+    IdTaken,
+    Invalid,
+    NotFound,
+    ReconnectRequired,
+    faults_of,
+)
 from shared.events import Event, emit
-from shared.ids import SLUG, slug
+from shared.ids import SLUG, DisplayName, slug
 from shared.roles import Role
 
 if TYPE_CHECKING:
@@ -29,8 +37,7 @@ CONSENT_TEXT = (
 )
 """What an administrator accepts when a connection is made; kept with who and when."""
 
-MAX_NAME_LENGTH = 100
-
+_NAME: TypeAdapter[str] = TypeAdapter(DisplayName)
 _SLUG = re.compile(SLUG)
 
 
@@ -219,8 +226,8 @@ class Connections:
             Invalid: With every fault: name, id, consent.
             IdTaken: There is one of this id.
         """
-        name = display_name.strip()
-        faults = [*_name_faults(name), *_id_faults(connection_id)]
+        name, faults = _read_name(display_name)
+        faults += _id_faults(connection_id)
         if not consented:
             faults.append(Fault("consent", "consent_required", "The consent has to be accepted."))
         if faults:
@@ -271,8 +278,8 @@ class Connections:
         """
         changes: dict[str, Any] = {}
         if display_name is not None:
-            name = display_name.strip()
-            if faults := _name_faults(name):
+            name, faults = _read_name(display_name)
+            if faults:
                 raise Invalid("The connection cannot be changed.", faults)
             changes["display_name"] = name
         if usable_by is not None:
@@ -405,13 +412,12 @@ class Connections:
         return self._records.update(connection_id, change)
 
 
-def _name_faults(name: str) -> list[Fault]:
-    if not name.isprintable():
-        return [Fault("display_name", "format", "The name must not contain control characters.")]
-    if 1 <= len(name) <= MAX_NAME_LENGTH:
-        return []
-    sentence = f"The name needs 1 to {MAX_NAME_LENGTH} characters."
-    return [Fault("display_name", "length", sentence)]
+def _read_name(text: str) -> tuple[str, list[Fault]]:
+    """Return the name without blanks around it, and what is wrong with it."""
+    try:
+        return _NAME.validate_python(text), []
+    except ValidationError as error:
+        return "", [Fault("display_name", each.code, each.message) for each in faults_of(error)]
 
 
 def _id_faults(connection_id: str | None) -> list[Fault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,14 @@ _BLANK: Mapping[str, Any] = {
     "mapping": {"email": "none"},
 }
 """Stands in for fields that are not valid, so that the others can be checked all the same."""
+
+
+@dataclass(frozen=True)
+class _Account:
+    """What an export can name of a Constant Contact account."""
+
+    list_ids: Collection[str]
+    custom_fields: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -71,22 +79,13 @@ class Editor:
     def check(self, content: Mapping[str, Any], who: Principal) -> list[Fault]:
         """Return what is wrong with an export that is being written, and write nothing.
 
-        Asks Constant Contact nothing, so that it can be asked while somebody types: whether the
-        lists and custom fields exist is left to the save.
+        Asks Constant Contact nothing and reads no other export, so that it can be asked while
+        somebody types: whether the lists and custom fields exist and nobody else mirrors the
+        lists is left to the save.
         """
         export, faults = _read({"id": "new", **content})
         connected = self._may_use(export.connection_id, who)
-        return faults + _besides(
-            faults,
-            find_faults(
-                export,
-                connected=connected,
-                list_ids=export.list_ids,
-                custom_fields={key.removeprefix("cf:") for key in export.mapping},
-                columns=self._columns(export),
-                mirrored_elsewhere=self._mirrored_elsewhere(export),
-            ),
-        )
+        return faults + _besides(faults, self._find_faults(export, connected=connected))
 
     def replace(
         self, export_id: str, content: Mapping[str, Any], etag: str, who: Principal
@@ -145,27 +144,42 @@ class Editor:
         if export.opt_outs and export.opt_outs.addresses == "plain":
             require(who, Role.ADMINISTRATOR)
         connected = self._may_use(export.connection_id, who)
-        list_ids: set[str] = set()
-        custom_fields: set[str] = set()
-        if connected:
-            client = self.client_for(export.connection_id)
-            list_ids = {contact_list.id for contact_list in client.lists(counts=False)}
-            if any(key.startswith("cf:") for key in export.mapping):
-                custom_fields = {field.name for field in client.custom_fields()}
+        account = _account_of(self.client_for(export.connection_id), export) if connected else None
         faults += _besides(
             faults,
-            find_faults(
+            self._find_faults(
                 export,
                 connected=connected,
-                list_ids=list_ids,
-                custom_fields=custom_fields,
-                columns=self._columns(export),
+                account=account,
                 mirrored_elsewhere=self._mirrored_elsewhere(export),
             ),
         )
         if faults:
             raise Invalid("The export cannot be saved as it is.", faults)
         return export.having(updated_at=self.now(), updated_by=who.name)
+
+    def _find_faults(
+        self,
+        export: Export,
+        *,
+        connected: bool,
+        account: _Account | None = None,
+        mirrored_elsewhere: Collection[str] = (),
+    ) -> list[Fault]:
+        """Return everything the export names that is not there.
+
+        Args:
+            account: What is in the account; without it everything the export names counts as there.
+        """
+        account = account or _Account(export.list_ids, export.custom_fields)
+        return find_faults(
+            export,
+            connected=connected,
+            list_ids=account.list_ids,
+            custom_fields=account.custom_fields,
+            columns=self._columns(export),
+            mirrored_elsewhere=mirrored_elsewhere,
+        )
 
     def _columns(self, export: Export) -> dict[str, list[str] | None]:
         segments = self.catalogue.segments()
@@ -198,6 +212,14 @@ class Editor:
             if other.id != export.id and other.mode is Mode.MIRROR
             for list_id in other.list_ids
         }
+
+
+def _account_of(client: Client, export: Export) -> _Account:
+    """Return what is there; custom fields cost a call and are asked for only where they matter."""
+    return _Account(
+        {contact_list.id for contact_list in client.lists(counts=False)},
+        {field.name for field in client.custom_fields()} if export.custom_fields else (),
+    )
 
 
 def _read(content: Mapping[str, Any]) -> tuple[Export, list[Fault]]:

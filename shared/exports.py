@@ -189,6 +189,11 @@ class Export(_Part):
         return (*(target.name for target in self.segments), *self.exclude_segments)
 
     @property
+    def custom_fields(self) -> frozenset[str]:
+        """Names of the custom fields that the export maps, without ``cf:``."""
+        return frozenset(k.removeprefix("cf:") for k in self.mapping if k.startswith("cf:"))
+
+    @property
     def columns(self) -> Mapping[str, str]:
         """Every column the export reads → the field of the export that names it."""
         named = {column: f"mapping.{field}" for field, column in self.mapping.items()}

@@ -8,7 +8,7 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, StringConstraints
 
 SLUG = r"[a-z0-9-]{1,64}"
 RUN_ID = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}"
@@ -25,8 +25,12 @@ def require_printable(name: str) -> str:
     return name
 
 
-DisplayName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(require_printable)]
-"""What people call an export or a connection."""
+DisplayName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(require_printable),
+]
+"""What people call an export or a connection, without blanks around it."""
 
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 

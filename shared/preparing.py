@@ -239,7 +239,7 @@ def count_lists(client: Client, list_ids: Sequence[str]) -> tuple[ListCheck, ...
 
 def custom_field_types(client: Client, export: Export) -> dict[str, str]:
     """Return name → type of the custom fields that the export maps."""
-    wanted = {key.removeprefix("cf:") for key in export.mapping if key.startswith("cf:")}
+    wanted = export.custom_fields
     if not wanted:
         return {}
     types = {field.name: field.type for field in client.custom_fields() if field.name in wanted}

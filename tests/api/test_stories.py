@@ -101,6 +101,38 @@ def test_a_connection_says_everything_that_is_wrong(service: Service) -> None:
     }
 
 
+def test_who_else_mirrors_a_list_is_left_to_the_save(
+    service: Service, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check is asked for while somebody types: it reads no other export."""
+    service.create_export(name, mode="mirror")
+    second = service.order(f"{name[:50]}-2", mode="mirror")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.product().exports, "all", None)
+        checked = service.call("POST", "/api/exports/check", json=second)
+    saved = service.call("POST", "/api/exports", json=second)
+
+    assert checked.json() == {"errors": []}
+    assert {error["code"] for error in problem_of(saved)["errors"]} == {"mirrored_twice"}
+    service.call("DELETE", f"/api/exports/{name}")
+
+
+def test_blanks_around_a_name_are_no_part_of_it(service: Service, name: str) -> None:
+    service.create_export(name, display_name="  Spring renewals ")
+    etag = service.call("GET", f"/api/exports/{name}").headers["ETag"]
+    connection = {"display_name": " ", "consent": {"accepted": True}}
+    order = service.order(name, display_name="\t ")
+    refused = service.call("PUT", f"/api/exports/{name}", json=order, headers={"If-Match": etag})
+
+    assert service.call("GET", f"/api/exports/{name}").json()["display_name"] == "Spring renewals"
+    assert fields_of(refused) == {"display_name"}
+    assert fields_of(service.call("POST", "/api/connections", json=connection)) == {"display_name"}
+    assert fields_of(
+        service.call("PATCH", "/api/connections/main", json={"display_name": "  "})
+    ) == {"display_name"}
+
+
 def test_a_change_needs_the_version_it_changes(service: Service, name: str) -> None:
     service.create_export(name)
     path = f"/api/exports/{name}"
