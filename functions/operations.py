@@ -7,13 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import azure.functions as func
 from pydantic import BaseModel
 
 from functions.exchange import Handler, OpenHandler, Trigger, answering, answering_all
 from shared.roles import Role
+
+
+class Described(TypedDict, total=False):
+    """What a route's description says besides its place and who reaches it; see `Operation`."""
+
+    body: type[BaseModel]
+    query: type[BaseModel]
+    status: int
+    answer: type[BaseModel] | str
+    headers: Collection[str]
+    errors: Collection[int]
 
 
 @dataclass(frozen=True)
@@ -36,12 +47,12 @@ class Operation:
     path: str
     role: Role | None
     summary: str
-    body: type[BaseModel] | None
-    query: type[BaseModel] | None
-    status: int
-    answer: type[BaseModel] | str | None
-    headers: tuple[str, ...]
-    errors: frozenset[int]
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    status: int = 200
+    answer: type[BaseModel] | str | None = None
+    headers: Collection[str] = ()
+    errors: Collection[int] = ()
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -49,76 +60,39 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 def operation(
-    bp: func.Blueprint,
-    method: str,
-    path: str,
-    role: Role,
-    *,
-    body: type[BaseModel] | None = None,
-    query: type[BaseModel] | None = None,
-    status: int = 200,
-    answer: type[BaseModel] | str | None = None,
-    headers: tuple[str, ...] = (),
-    errors: Collection[int] = (),
+    bp: func.Blueprint, method: str, path: str, role: Role, **described: Unpack[Described]
 ) -> Callable[[Handler], Any]:
-    """Declare a route that callers with *role* reach; see `Operation` for the rest."""
+    """Declare a route that callers with *role* reach."""
 
     def declare(handler: Handler) -> Any:
-        _describe(handler, method, path, role, body, query, status, answer, headers, errors)
-        return _register(bp, method, path, answering(role)(handler))
+        return _register(bp, method, path, role, handler, answering(role)(handler), **described)
 
     return declare
 
 
 def open_operation(
-    bp: func.Blueprint,
-    method: str,
-    path: str,
-    *,
-    query: type[BaseModel] | None = None,
-    status: int = 200,
-    answer: type[BaseModel] | str | None = None,
-    headers: tuple[str, ...] = (),
-    errors: Collection[int] = (),
+    bp: func.Blueprint, method: str, path: str, **described: Unpack[Described]
 ) -> Callable[[OpenHandler], Any]:
     """Declare a route that is open to everybody; nobody's headers are believed there."""
 
     def declare(handler: OpenHandler) -> Any:
-        _describe(handler, method, path, None, None, query, status, answer, headers, errors)
-        return _register(bp, method, path, answering_all(handler))
+        return _register(bp, method, path, None, handler, answering_all(handler), **described)
 
     return declare
 
 
-def _describe(
-    handler: Callable[..., object],
+def _register(
+    bp: func.Blueprint,
     method: str,
     path: str,
     role: Role | None,
-    body: type[BaseModel] | None,
-    query: type[BaseModel] | None,
-    status: int,
-    answer: type[BaseModel] | str | None,
-    headers: tuple[str, ...],
-    errors: Collection[int],
-) -> None:
+    handler: Callable[..., object],
+    trigger: Trigger,
+    **described: Unpack[Described],
+) -> Any:
     name = handler.__name__
-    OPERATIONS[name] = Operation(
-        name=name,
-        method=method,
-        path=path,
-        role=role,
-        summary=" ".join((handler.__doc__ or "").replace("``", "").split()),
-        body=body,
-        query=query,
-        status=status,
-        answer=answer,
-        headers=headers,
-        errors=frozenset(errors),
-    )
-
-
-def _register(bp: func.Blueprint, method: str, path: str, trigger: Trigger) -> Any:
+    summary = " ".join((handler.__doc__ or "").replace("``", "").split())
+    OPERATIONS[name] = Operation(name, method, path, role, summary, **described)
     # The platform's own keys stay out of it: who may do what is decided in `functions.exchange`.
     routed = bp.route(path, methods=[method], auth_level=func.AuthLevel.ANONYMOUS)(trigger)
-    return bp.function_name(trigger.__name__)(routed)
+    return bp.function_name(name)(routed)

@@ -105,5 +105,6 @@ def _schema(schema: Any) -> Any:
     if "const" in schema:
         swagger["enum"] = [schema["const"]]
     if "$ref" in schema:
-        return {"$ref": schema["$ref"].replace("/components/schemas/", "/definitions/")}
+        place = schema["$ref"].replace("/components/schemas/", "/definitions/")
+        return {"$ref": place} | ({"x-nullable": True} if schema.get("x-nullable") else {})
     return swagger

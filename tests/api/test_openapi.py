@@ -66,6 +66,15 @@ def test_version_2_has_nothing_a_connector_stumbles_over(service: Service) -> No
             assert each["description"]
 
 
+def test_version_2_says_what_may_be_null_of_other_schemas_too(service: Service) -> None:
+    schemas = service.call("GET", "/api/openapi.json?version=2.0", VIEWER).json()["definitions"]
+
+    for schema, field in (("Run", "waiting"), ("Run", "error"), ("Export", "consent")):
+        described = schemas[schema]["properties"][field]
+        assert described["$ref"].startswith("#/definitions/")
+        assert described["x-nullable"] is True
+
+
 def _keys(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [*value, *(key for each in value.values() for key in _keys(each))]
