@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +17,7 @@ from functions.exchange import (
     answer,
     page,
     read_json,
+    read_query,
 )
 from functions.operations import operation
 from shared.bootstrap import product
@@ -23,6 +27,10 @@ from shared.ids import SLUG
 from shared.roles import Principal, Role
 
 bp = func.Blueprint()
+
+PAGE = 100
+_READERS = 8
+"""Documents read at once; the storage client keeps ten connections."""
 
 _ETAG = re.compile(r'"[!#-~]{1,200}"')
 
@@ -41,10 +49,16 @@ class CheckAnswer(BaseModel):
     errors: tuple[FaultDocument, ...]
 
 
-@operation(bp, "GET", "api/exports", Role.VIEWER, answer=Page[Export])
+class ExportsQuery(BaseModel):
+    """Which page of the exports: those behind the export *after*."""
+
+    after: str = Field("", pattern=f"^({SLUG})?$", description="Only exports behind this one.")
+
+
+@operation(bp, "GET", "api/exports", Role.VIEWER, query=ExportsQuery, answer=Page[Export])
 def list_exports(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
-    """List all exports."""
-    return page(list(product().exports.all()))
+    """List the exports, a page at a time."""
+    return page_of_exports(req, "/api/exports", product().exports.find_readable)
 
 
 @operation(
@@ -119,6 +133,19 @@ def export_id_of(req: func.HttpRequest) -> str:
     if not re.fullmatch(SLUG, export_id):
         raise NotFound("There is no such export.")
     return export_id
+
+
+def page_of_exports(
+    req: func.HttpRequest, path: str, read: Callable[[str], BaseModel | None]
+) -> func.HttpResponse:
+    """Return a page of what *read* makes of the exports' ids; what is None is left out."""
+    after = read_query(ExportsQuery, req).after
+    later = filter(after.__lt__, product().exports.keys())
+    ids = list(islice(later, PAGE + 1))
+    with ThreadPoolExecutor(_READERS) as readers:
+        items = list(readers.map(read, ids[:PAGE]))
+    following = f"{path}?after={ids[PAGE - 1]}" if len(ids) > PAGE else None
+    return page([each for each in items if each], following)
 
 
 def _etag(req: func.HttpRequest) -> str | None:
