@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
-from functions.exchange import answering
+from functions.exchange import answering, takes_gzip
 from shared.errors import NotFound
 from shared.roles import Principal, Role
 
@@ -69,7 +69,7 @@ def serve_console(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
     if asset.etag in req.headers.get("if-none-match", ""):
         return func.HttpResponse(status_code=304, headers=headers)
     content = asset.content
-    if asset.compressed and "gzip" in req.headers.get("accept-encoding", ""):
+    if asset.compressed and takes_gzip(req):
         content = asset.compressed
         headers["Content-Encoding"] = "gzip"
     # The type comes as a header: as an argument it would lose its charset.

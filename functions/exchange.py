@@ -165,6 +165,12 @@ class NotJson(ExportError):
     code = "not_json"
 
 
+class TooLargeUnpacked(ExportError):
+    """The caller takes no gzip, and the answer is too large without."""
+
+    code = "too_large_unpacked"
+
+
 def signed_in(req: func.HttpRequest) -> Principal:
     """Return who is asking, or raise `NotSignedIn`, or `Forbidden` for a forged request."""
     settings = product().settings
@@ -210,6 +216,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError
     return number
+
+
+def takes_gzip(req: func.HttpRequest) -> bool:
+    """Say whether the answer may be packed; browsers and most clients unpack by themselves."""
+    return "gzip" in req.headers.get("accept-encoding", "")
 
 
 def read_query(model: type[Model], req: func.HttpRequest) -> Model:
@@ -300,6 +311,8 @@ def status_of(error: ExportError) -> int:
     match error:
         case NotSignedIn():
             return 401
+        case TooLargeUnpacked():
+            return 406
         case BodyTooLarge():
             return 413
         case NotJson():

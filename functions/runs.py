@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.exchange import Page, answer, page, read_json, read_model, read_query
+from functions.exchange import (
+    Page,
+    TooLargeUnpacked,
+    answer,
+    page,
+    read_json,
+    read_model,
+    read_query,
+    takes_gzip,
+)
 from functions.exports import export_id_of
 from functions.operations import operation
 from shared.bootstrap import product
-from shared.errors import NotFound
+from shared.errors import DocumentChanged, NotFound, ServiceUnavailable
 from shared.ids import RUN_ID
 from shared.roles import Principal, Role
 from shared.runs import Run
@@ -20,6 +31,8 @@ from shared.runs import Run
 bp = func.Blueprint()
 
 PAGE = 50
+MAX_PLAIN_BYTES = 16 * 1024 * 1024
+_GZIP = 31  # what zlib calls a gzip file with the largest window
 _RETRY = {"Retry-After": "5"}
 
 
@@ -38,6 +51,14 @@ class RunsQuery(BaseModel):
 
     before: str | None = Field(
         None, pattern=f"^{RUN_ID}$", description="Only runs older than this."
+    )
+
+
+class RejectsQuery(BaseModel):
+    """How much of the rejects: all, or the *first* rows."""
+
+    first: int | None = Field(
+        None, ge=1, le=10_000, description="Only so many rows, from the beginning."
     )
 
 
@@ -116,22 +137,66 @@ def cancel_run(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
     return _accepted(product().jobs.cancel(run_key_of(req), who))
 
 
-@operation(bp, "GET", "api/runs/{export_id}/{run_id}/rejects", Role.CONTRIBUTOR, answer="text/csv")
+@operation(
+    bp,
+    "GET",
+    "api/runs/{export_id}/{run_id}/rejects",
+    Role.CONTRIBUTOR,
+    query=RejectsQuery,
+    answer="text/csv",
+    errors=(406,),
+)
 def read_rejects(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
     """Return the rows that were not sent, as CSV: segment, file, row, field, reason, value."""
     key = run_key_of(req)
-    content = b"".join(product().ledger.rejects(key))
-    name = "rejects-" + key.replace("/", "-") + ".csv"
-    return func.HttpResponse(
-        content,
-        mimetype="text/csv",
-        charset="utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "no-store",
-        },
-    )
+    first = read_query(RejectsQuery, req).first
+    pieces = product().ledger.rejects(key)
+    if first is not None:
+        pieces = _first_rows(pieces, first)
+    headers = {
+        "Content-Disposition": f'attachment; filename="rejects-{key.replace("/", "-")}.csv"',
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+    try:
+        if takes_gzip(req):
+            content = _packed(pieces)
+            headers["Content-Encoding"] = "gzip"
+        else:
+            content = _plain(pieces, key)
+    except DocumentChanged:  # not by the caller, whom 412 would send looking for an ETag
+        raise ServiceUnavailable("The rejects are being written just now.") from None
+    return func.HttpResponse(content, mimetype="text/csv", charset="utf-8", headers=headers)
+
+
+def _first_rows(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Yield the header and the first rows; none of them holds a line break."""
+    left, rest = most + 1, b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield b"".join(line + b"\n" for line in lines[:left])
+        left -= len(lines)
+        if left <= 0:
+            return
+
+
+def _packed(pieces: Iterable[bytes]) -> bytes:
+    """Return a gzip file: an answer has to be in memory, and rejects shrink to a tenth or less."""
+    packing = zlib.compressobj(wbits=_GZIP)
+    return b"".join([*map(packing.compress, pieces), packing.flush()])
+
+
+def _plain(pieces: Iterable[bytes], key: str) -> bytes:
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if len(content) > MAX_PLAIN_BYTES:
+            raise TooLargeUnpacked(
+                "There are too many rejects to be sent unpacked.",
+                action="Take them with Accept-Encoding: gzip, ask for the first rows only, or read"
+                f" runs/{key}/rejects.csv in the export container.",
+            )
+    return bytes(content)
 
 
 def _accepted(run: Run) -> func.HttpResponse:

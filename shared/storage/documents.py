@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 Model = TypeVar("Model", bound=BaseModel)
 
 _BLOCK_BYTES = 1024 * 1024
+_PIECE_BYTES = 4 * 1024 * 1024
 _NAME_LENGTH = 15  # block names of one blob must all be of one length
 
 
@@ -104,12 +105,27 @@ class Documents:
                 blob.commit_block_list([BlobBlock(old) for old in [*committed, name]])
 
     def stream(self, path: str) -> Iterator[bytes]:
-        """Yield the file in chunks, or raise `NotFound`."""
+        """Yield the file in pieces of some megabytes.
+
+        Raises:
+            NotFound: It is not there, or not any more.
+            DocumentChanged: It was written anew meanwhile.
+        """
+        blob = self._container.get_blob_client(path)
         try:
             with translated():
-                yield from self._container.download_blob(path).chunks()
+                found = blob.get_blob_properties()
+                for start in range(0, found.size, _PIECE_BYTES):  # the SDK's first is of 32 MiB
+                    yield blob.download_blob(
+                        start,
+                        _PIECE_BYTES,
+                        etag=found.etag,
+                        match_condition=MatchConditions.IfNotModified,
+                    ).readall()
         except ResourceNotFoundError:
             raise NotFound("There is no such document.") from None
+        except ResourceModifiedError:
+            raise DocumentChanged("The document was changed meanwhile.") from None
 
     def delete(self, path: str, etag: str | None = None) -> None:
         """Remove the document; that it is gone already is no fault.

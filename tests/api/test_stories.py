@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from functions.runs import MAX_PLAIN_BYTES
 from shared.errors import ServiceUnavailable
 from shared.ids import new_run_id
 from shared.runs import Audit, RunState
@@ -264,6 +265,33 @@ def test_rejects_are_a_file_with_values_masked(service: Service, name: str) -> N
     assert rejects.headers["Cache-Control"] == "no-store"
     assert len(rejects.text.splitlines()) == 2
     assert "not an address" not in rejects.text
+
+
+def test_rejects_come_packed_or_the_first_of_them_or_not_at_all_if_they_are_too_many(
+    service: Service, name: str
+) -> None:
+    """A million of them are 117 MB, which a function would have to hold to answer them."""
+    service.create_export(name)
+    location = _held(service, name, ADMINISTRATOR)
+    key = location.removeprefix("/api/runs/")
+    header = b"segment,file,row,field,reason,value\r\n"
+    row = b"Spring,Spring.csv,7,email,email_invalid,x***\r\n"
+    rejects = header + row * (MAX_PLAIN_BYTES // len(row) + 1)
+    service.app.container.upload_blob(f"runs/{key}/rejects.csv", rejects, overwrite=True)
+    plain = {"Accept-Encoding": "identity"}
+
+    packed = service.call("GET", f"{location}/rejects", headers={"Accept-Encoding": "gzip"})
+    first = service.call("GET", f"{location}/rejects?first=3", headers=plain)
+    refused = service.call("GET", f"{location}/rejects", headers=plain)
+    service.call("POST", f"{location}/cancel")
+    service.app.drain()
+
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < len(rejects) // 10
+    assert packed.content == rejects
+    assert first.content == header + row * 3
+    assert problem_of(refused)["status"] == 406
+    assert f"runs/{key}/rejects.csv" in problem_of(refused)["action"]
 
 
 def test_a_connection_of_administrators_is_used_by_administrators_only(
