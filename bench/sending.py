@@ -120,8 +120,10 @@ def _product() -> Iterator[tuple[Product, ConstantContact, str]]:
             )
         )
         product.connections.create("main", consented=True, who="bench", connection_id="main")
-        url = product.authorizations.authorize("main", "bench")
-        back = requests.get(url, allow_redirects=False, timeout=10).headers["Location"]
+        begun = product.authorizations.authorize("main", "bench")
+        back = requests.get(begun.url, allow_redirects=False, timeout=10).headers["Location"]
         values = parse_qs(urlsplit(back).query)
-        product.authorizations.callback(state=values["state"][0], code=values["code"][0])
+        product.authorizations.callback(
+            state=values["state"][0], code=values["code"][0], session=begun.session
+        )
         yield product, constant_contact, storage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from http.cookies import Morsel
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -29,6 +30,9 @@ from shared.ids import SLUG, DisplayName
 from shared.roles import Principal, Role, require_use
 
 bp = func.Blueprint()
+
+_CALLBACK = "api/oauth/callback"
+_SESSION_COOKIE = "authorization"
 
 
 class _Body(BaseModel):
@@ -206,31 +210,39 @@ def remove_connection(req: func.HttpRequest, who: Principal) -> func.HttpRespons
     answer=AuthorizationAnswer,
 )
 def authorize_connection(req: func.HttpRequest, who: Principal) -> func.HttpResponse:
-    """Return the address at Constant Contact where the person gives consent."""
+    """Return the address at Constant Contact where the person gives consent, in this browser."""
     body = read_model(AuthorizeBody, read_json(req))
     connection = _connection(req)
-    url = product().authorizations.authorize(
+    begun = product().authorizations.authorize(
         connection.id, who.name, who_id=who.id, replace_account=body.replace_account
     )
-    audit.note("authorization_begun", who, connection_id=connection.id)
-    return answer(AuthorizationAnswer(authorization_url=url))
+    audit.note(
+        "authorization_begun",
+        who,
+        after={"replace_account": body.replace_account},
+        connection_id=connection.id,
+    )
+    return answer(
+        AuthorizationAnswer(authorization_url=begun.url),
+        headers={"Set-Cookie": _cookie(begun.session)},
+    )
 
 
 @open_operation(
     bp,
     "GET",
-    "api/oauth/callback",
+    _CALLBACK,
     query=CallbackQuery,
     status=302,
     headers=("Location",),
     errors=(400, 409),
 )
 def complete_authorization(req: func.HttpRequest) -> func.HttpResponse:
-    """Take the browser back from Constant Contact. The signed state proves whose answer it is."""
+    """Take the browser back from Constant Contact. State and cookie prove whose answer it is."""
     given = read_query(CallbackQuery, req)
     try:
         connection = product().authorizations.callback(
-            state=given.state, code=given.code, error=given.error
+            state=given.state, code=given.code, error=given.error, session=_session(req)
         )
     except ExportError as error:
         if "text/html" in req.headers.get("accept", ""):
@@ -275,6 +287,22 @@ def list_contact_fields(req: func.HttpRequest, who: Principal) -> func.HttpRespo
             ),
         ]
     )
+
+
+def _cookie(session: str) -> str:
+    """Return the cookie that binds an authorization to the browser it was begun in."""
+    kept: Morsel[str] = Morsel()
+    kept.set(_SESSION_COOKIE, session, session)
+    kept["path"] = "/" + _CALLBACK
+    kept["httponly"] = True
+    kept["samesite"] = "Lax"  # it has to come along from Constant Contact's page
+    kept["secure"] = product().settings.base_url.startswith("https:")
+    return kept.OutputString()
+
+
+def _session(req: func.HttpRequest) -> str | None:
+    pairs = (part.strip().partition("=") for part in req.headers.get("cookie", "").split(";"))
+    return next((value for name, _, value in pairs if name == _SESSION_COOKIE), None)
 
 
 def _to_console(**outcome: str) -> func.HttpResponse:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -133,12 +134,21 @@ def _trigger(handle: OpenHandler, handler: Callable[..., object]) -> Trigger:
                 return handle(req)
         except ExportError as error:
             return problem(error)
+        except Exception as error:  # noqa: BLE001 - the last place before the caller
+            return problem(_unforeseen(handler.__name__, error))
 
     trigger.__name__ = handler.__name__
     trigger.__qualname__ = handler.__qualname__
     trigger.__doc__ = handler.__doc__
     trigger.__module__ = handler.__module__
     return trigger
+
+
+def _unforeseen(function: str, error: Exception) -> ExportError:
+    """Log where *error* came from, not what it says: that may hold what somebody sent."""
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s failed with %s:\n%s", function, type(error).__name__, trace)
+    return ExportError("Something went wrong that nobody foresaw; the app's log says where.")
 
 
 class PreconditionRequired(ExportError):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -42,6 +44,19 @@ class Endpoint(Protocol):
         """Return what the code gives; it works once."""
 
 
+@dataclass(frozen=True)
+class Begun:
+    """An authorization that a person has begun.
+
+    Attributes:
+        url: Where they give consent.
+        session: What their browser keeps and `Authorizations.callback` asks for.
+    """
+
+    url: str
+    session: str = field(repr=False)
+
+
 class Authorizations:
     """Begun by an administrator, ended by the browser that comes back.
 
@@ -69,8 +84,8 @@ class Authorizations:
 
     def authorize(
         self, connection_id: str, who: str, *, who_id: str = "", replace_account: bool = False
-    ) -> str:
-        """Return the URL where *who* gives consent, good for ten minutes and for one use.
+    ) -> Begun:
+        """Return where *who* gives consent, good for ten minutes, one use and one browser.
 
         Args:
             who_id: Names the same person in the audit.
@@ -89,7 +104,8 @@ class Authorizations:
         )
         signer = self._signer()
         verifier = signer.verifier(nonce) if self._endpoint.is_public() else None
-        return self._endpoint.authorization_url(signer.sign(State(connection_id, nonce)), verifier)
+        state = signer.sign(State(connection_id, nonce))
+        return Begun(self._endpoint.authorization_url(state, verifier), signer.session(nonce))
 
     def callback(
         self,
@@ -97,25 +113,28 @@ class Authorizations:
         state: str,
         code: str | None = None,
         error: str | None = None,
-        who: str | None = None,
+        session: str | None,
     ) -> Connection:
         """Exchange the code, store the tokens and return the connection, now connected.
 
         Args:
-            who: Who is signed in where the answer arrived, if anybody; it has to be the one who
-                asked, so that nobody's consent ends up in another person's connection.
+            session: What the browser has kept since it began; so nobody's consent ends up in
+                a connection of somebody who sent them the address.
 
         Raises:
-            Invalid: The state is not ours, too old, used before, or somebody else's.
+            Invalid: The state is not ours, too old, used before, or another browser's.
             Conflict: Consent was denied, or is for another account than before.
             ReconnectRequired: There is no refresh token; the sentence says why.
             TransientError: Constant Contact or Azure cannot be reached; connect again.
         """
         signer = self._signer()
         found = signer.read(state)
+        if not hmac.compare_digest(signer.session(found.nonce).encode(), (session or "").encode()):
+            raise Invalid(
+                "Connecting was not begun in this browser; start it again, in the console at its"
+                " public address."
+            )
         begun = self._connections.end(found.connection_id, nonce_digest(found.nonce))
-        if who is not None and who != begun.requested_by:
-            raise Invalid("Somebody else started this authorization; start it yourself.")
         if error or not code:
             raise ConsentDenied(
                 "Constant Contact was not given the permission, so nothing was changed."

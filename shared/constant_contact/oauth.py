@@ -66,7 +66,7 @@ class State:
 
 
 class StateSigner:
-    """Signs the ``state`` of an authorization, and derives its PKCE verifier.
+    """Signs the ``state`` of an authorization, and derives what else belongs to it.
 
     Args:
         key: Secret, and the same for every instance.
@@ -97,7 +97,14 @@ class StateSigner:
 
     def verifier(self, nonce: str) -> str:
         """Return the PKCE verifier of an authorization; derived, so that it is kept nowhere."""
-        digest = hmac.digest(self._key, b"pkce verifier " + nonce.encode(), "sha256")
+        return self._derived("pkce verifier", nonce)
+
+    def session(self, nonce: str) -> str:
+        """Return what the browser keeps in which an authorization was begun."""
+        return self._derived("session", nonce)
+
+    def _derived(self, purpose: str, nonce: str) -> str:
+        digest = hmac.digest(self._key, f"{purpose} {nonce}".encode(), "sha256")
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from functions.runs import MAX_PLAIN_BYTES
 from shared.errors import ServiceUnavailable
@@ -431,6 +433,7 @@ def test_every_change_leaves_who_and_what_before_and_after(
         "only_changes": False,
         "two_people": True,
     }
+    assert json.loads(str(events["authorization_begun"]["after"])) == {"replace_account": False}
     assert events["export_deleted"].get("after") is None
     assert all(event.get("export_id") or event.get("connection_id") for event in events.values())
 
@@ -471,6 +474,24 @@ def test_a_removal_that_was_cut_off_can_be_asked_for_again(
     assert service.call("GET", f"/api/exports/{name}").json()["enabled"] is False
 
 
+def test_connecting_ends_in_the_browser_it_was_begun_in(service: Service, name: str) -> None:
+    """Somebody's consent cannot be drawn into a connection of who sent them the address."""
+    connection = _connection(service, name)
+    begun = service.call("POST", f"/api/connections/{connection}/authorize", json={})
+    url = begun.json()["authorization_url"]
+    back = requests.get(url, allow_redirects=False, timeout=10).headers["Location"]
+    callback = f"/api/oauth/callback?{urlsplit(back).query}"
+    cookie, *attributes = begun.headers["Set-Cookie"].split("; ")
+
+    elsewhere = service.call("GET", callback, {})
+    here = service.call("GET", callback, {}, headers={"Cookie": f"other=1; {cookie}"})
+
+    assert set(attributes) == {"HttpOnly", "Secure", "SameSite=Lax", "Path=/api/oauth/callback"}
+    assert elsewhere.status_code == 400
+    assert here.status_code == 302
+    assert here.headers["Location"] == f"/console/?connected={connection}"
+
+
 def test_cancelling_twice_is_noted_once(
     service: Service, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -487,6 +508,25 @@ def test_cancelling_twice_is_noted_once(
     assert [(event["who"], event["before"]) for event in audits] == [
         ("id-of-carla", '{"cancel_requested": false}')
     ]
+
+
+def test_what_nobody_foresaw_is_a_problem_too_and_logged_without_what_it_says(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = "@".join(("ana", "example.com"))  # the traceback has lines of code, also of this one
+
+    def fail(budget: object) -> None:
+        raise KeyError(sent)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(service.product().budget), "today", fail)
+        answer = service.call("GET", "/api/session")
+
+    assert answer.status_code == 500
+    assert problem_of(answer)["code"] == "error"
+    assert "read_session failed with KeyError" in caplog.text
+    assert "in read_session" in caplog.text
+    assert sent not in answer.text + texts_of(caplog.records)
 
 
 def test_who_did_what_is_in_the_run_for_those_who_read_it(service: Service, name: str) -> None:

@@ -55,14 +55,16 @@ class App:
         """Make a connection and consent to it; return its id."""
         body = {"display_name": "Main account", "consent": {"accepted": True}}
         connection = self.call("POST", "/api/connections", body)["id"]
-        asked = self.call("POST", f"/api/connections/{connection}/authorize", {})
-        consent = requests.post(
-            asked["authorization_url"],
-            data={"decision": "allow"},
-            allow_redirects=False,
-            timeout=60,
-        )
-        requests.get(consent.headers["Location"], allow_redirects=False, timeout=60)
+        with requests.Session() as browser:
+            begin = f"{self.url}/api/connections/{connection}/authorize"
+            asked = browser.post(begin, json={}, timeout=60).json()
+            consent = browser.post(
+                asked["authorization_url"],
+                data={"decision": "allow"},
+                allow_redirects=False,
+                timeout=60,
+            )
+            browser.get(consent.headers["Location"], allow_redirects=False, timeout=60)
         return str(connection)
 
 

@@ -135,10 +135,12 @@ class App:
 
     def reconnect(self, connection_id: str = "main") -> None:
         """Give consent for a connection."""
-        url = self.product.authorizations.authorize(connection_id, "ada")
-        back = requests.get(url, allow_redirects=False, timeout=10).headers["Location"]
+        begun = self.product.authorizations.authorize(connection_id, "ada")
+        back = requests.get(begun.url, allow_redirects=False, timeout=10).headers["Location"]
         values = parse_qs(urlsplit(back).query)
-        self.product.authorizations.callback(state=values["state"][0], code=values["code"][0])
+        self.product.authorizations.callback(
+            state=values["state"][0], code=values["code"][0], session=begun.session
+        )
 
     def put_segment(self, name: str, rows: Sequence[tuple[str, ...]]) -> None:
         """Put a plain CSV file with a header into the segment container."""

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 from azure.storage.blob import ContainerClient
 
+from shared.authorization import Begun
 from shared.connections import Connection
 from shared.constant_contact.budget import Purpose
 from shared.constant_contact.client import Client
@@ -97,8 +98,8 @@ class Desk:
 
     def connect(self, connection_id: str, *, replace_account: bool = False) -> Connection:
         """Connect an account as a person does in a browser."""
-        url = self.authorizations.authorize(connection_id, WHO, replace_account=replace_account)
-        return self.authorizations.callback(**answer_of_consent(url))
+        begun = self.authorizations.authorize(connection_id, WHO, replace_account=replace_account)
+        return self.authorizations.callback(**answer_of_consent(begun))
 
     def remove(self, connection_id: str, who: str = WHO) -> Connection:
         """Remove a connection as an administrator does."""
@@ -106,10 +107,11 @@ class Desk:
         return self.product.removal.remove(connection_id, principal)
 
 
-def answer_of_consent(url: str) -> dict[str, str]:
-    """Return what comes back after a person was sent to *url*: state, and code or error."""
-    answer = requests.get(url, allow_redirects=False, timeout=10)
+def answer_of_consent(begun: Begun) -> dict[str, str]:
+    """Return what comes back after a person gave consent: state, session, and code or error."""
+    answer = requests.get(begun.url, allow_redirects=False, timeout=10)
     back = answer.headers["Location"]
     assert back.startswith(REDIRECT_URI)
     values = {name: values[0] for name, values in parse_qs(urlsplit(back).query).items()}
-    return {name: values[name] for name in ("state", "code", "error") if name in values}
+    values["session"] = begun.session
+    return {name: values[name] for name in ("state", "code", "error", "session") if name in values}

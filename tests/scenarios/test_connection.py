@@ -164,17 +164,23 @@ class TestTheState:
 
         assert desk.authorizations.callback(**answer).state is ConnectionState.CONNECTED
 
-    def test_it_belongs_to_who_asked(self, desk: Desk, stand_in: ConstantContact) -> None:
+    def test_it_belongs_to_the_browser_it_was_begun_in(
+        self, desk: Desk, stand_in: ConstantContact
+    ) -> None:
         """Somebody's consent cannot be drawn into another person's connection."""
         answer = answer_of_consent(desk.authorizations.authorize("main", WHO))
 
-        with pytest.raises(Invalid, match="Somebody else"):
-            desk.authorizations.callback(**answer, who="mallory")
+        for session in ("", "forged", "\u0663"):
+            with pytest.raises(Invalid, match="not begun in this browser"):
+                desk.authorizations.callback(**answer | {"session": session})
         assert token_requests(stand_in) == 0
+        assert desk.authorizations.callback(**answer).state is ConnectionState.CONNECTED
 
     def test_it_says_neither_who_asked_nor_anything_secret(self, desk: Desk) -> None:
-        url = desk.authorizations.authorize("main", "ada.lovelace@example.com")
+        begun = desk.authorizations.authorize("main", "ada.lovelace@example.com")
+        url = begun.url
 
+        assert begun.session not in url + repr(begun)
         assert "ada" not in url
         assert "stand-in-secret" not in url
         assert "a key of the vault" not in url
@@ -182,7 +188,7 @@ class TestTheState:
 
 class TestConsent:
     def test_it_asks_for_what_is_needed_and_no_more(self, desk: Desk) -> None:
-        asked = parse_qs(urlsplit(desk.authorizations.authorize("main", WHO)).query)
+        asked = parse_qs(urlsplit(desk.authorizations.authorize("main", WHO).url).query)
 
         assert asked["scope"] == ["contact_data account_read offline_access"]
         assert asked["response_type"] == ["code"]
@@ -202,11 +208,11 @@ class TestConsent:
         """Without a client secret in the vault; the verifier is written down nowhere."""
         stand_in.options.change(client_secret=None)
         desk.secrets.delete("constant-contact-client-secret")
-        url = desk.authorizations.authorize("main", WHO)
-        asked = parse_qs(urlsplit(url).query)
+        begun = desk.authorizations.authorize("main", WHO)
+        asked = parse_qs(urlsplit(begun.url).query)
 
         assert asked["code_challenge_method"] == ["S256"]
-        assert desk.authorizations.callback(**answer_of_consent(url)).state == "connected"
+        assert desk.authorizations.callback(**answer_of_consent(begun)).state == "connected"
         refused = desk.tokens.access_token("main")
         assert desk.tokens.rotate("main", refused) != refused
 
