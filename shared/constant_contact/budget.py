@@ -17,10 +17,16 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from shared.constant_contact.answers import next_midnight
-from shared.errors import DocumentChanged, NotFound, QuotaExceeded, RateLimited
+from shared.errors import (
+    DocumentChanged,
+    DocumentUnreadable,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+)
 
 if TYPE_CHECKING:
     from shared.storage.documents import Documents
@@ -251,7 +257,10 @@ class Budget:
             stored = self._documents.read(self._path)
         except NotFound:
             return open_ledger(self._now()), ""
-        return Ledger.model_validate_json(stored.content), stored.etag
+        try:
+            return Ledger.model_validate_json(stored.content), stored.etag
+        except ValidationError:
+            raise DocumentUnreadable(self._path) from None
 
     def _write(self, ledger: Ledger, etag: str) -> str:
         content = ledger.model_dump_json().encode()
