@@ -62,7 +62,7 @@ resource failed 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'traces | where message == "run_failed" | project timestamp, export_id = tostring(customDimensions.export_id), run = tostring(customDimensions.run_id), code = tostring(customDimensions.code)'
+          query: 'traces | where tostring(customDimensions.event) == "run_failed" | project timestamp, export_id = tostring(customDimensions.export_id), run = tostring(customDimensions.run_id), code = tostring(customDimensions.code)'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0
@@ -88,7 +88,7 @@ resource unreconciled 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'traces | where message == "run_unreconciled" | project timestamp, export_id = tostring(customDimensions.export_id), run = tostring(customDimensions.run_id)'
+          query: 'traces | where tostring(customDimensions.event) == "run_unreconciled" | project timestamp, export_id = tostring(customDimensions.export_id), run = tostring(customDimensions.run_id)'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0
@@ -111,7 +111,7 @@ resource reconnect 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'traces | where message == "reconnect_required" | project timestamp, connection = tostring(customDimensions.connection_id)'
+          query: 'traces | where tostring(customDimensions.event) == "reconnect_required" | project timestamp, connection = tostring(customDimensions.connection_id)'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0
@@ -139,7 +139,7 @@ resource nothingNew 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'traces | where message in ("nothing_new", "run_queued") | extend export_id = tostring(customDimensions.export_id), days = coalesce(todouble(customDimensions.days), 0.0) | summarize arg_max(timestamp, days) by export_id | where days >= ${nothingNewDays}'
+          query: 'traces | where tostring(customDimensions.event) in ("nothing_new", "run_queued") | extend export_id = tostring(customDimensions.export_id), days = coalesce(todouble(customDimensions.days), 0.0) | summarize arg_max(timestamp, days) by export_id | where days >= ${nothingNewDays}'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0
@@ -166,7 +166,7 @@ resource silent 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'traces | where message == "calls_counted" | summarize rounds = count() | where rounds == 0'
+          query: 'traces | where tostring(customDimensions.event) == "calls_counted" | summarize rounds = count() | where rounds == 0'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0
@@ -189,7 +189,7 @@ resource refused 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'union (traces | where message == "access_refused"), (dependencies | where resultCode == "403" and (target has ".vault." or target has ".blob." or target has ".queue."))'
+          query: 'union (traces | where tostring(customDimensions.event) == "access_refused"), (dependencies | where resultCode == "403" and (target has ".vault." or target has ".blob." or target has ".queue."))'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0

@@ -1,12 +1,13 @@
-"""What happened, as structured log records that alerts and the workbook query by name.
+"""What happened, as log records: a sentence for people, attributes for alerts and the workbook.
 
-Every record's message is the event's name; its attributes are ids, counts, seconds and codes,
-never an address, a name or a token.
+The attribute ``event`` has the event's name, by which they are queried; the others are ids,
+counts, seconds and codes, never an address, a name or a token.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from enum import StrEnum
 
 _log = logging.getLogger("events")
@@ -34,8 +35,31 @@ class Event(StrEnum):
 _SERIOUS = frozenset({Event.RUN_FAILED, Event.RUN_UNRECONCILED, Event.RECONNECT_REQUIRED})
 
 
+_RUN = "{export_id}/{run_id}"
+SENTENCES: Mapping[Event, str] = {
+    Event.RUN_QUEUED: f"{_RUN} by {{trigger}}",
+    Event.RUN_PREPARED: f"{_RUN}, {{read:,}} rows read, {{staged:,}} to send",
+    Event.RUN_HELD: f"{_RUN}, {{staged:,}} to send, waits for approval ({{code}})",
+    Event.RUN_WAITING: f"{_RUN} for {{code}}",
+    Event.RUN_COMPLETED: f"{_RUN}, {{accepted:,}} accepted, {{refused:,}} refused, "
+    "{suppressed:,} suppressed, {removed:,} removed, in {seconds:,} s",
+    Event.RUN_FAILED: f"{_RUN} with {{code}}, {{accepted:,}} of {{staged:,}} accepted",
+    Event.RUN_CANCELLED: f"{_RUN}, {{accepted:,}} of {{staged:,}} accepted",
+    Event.RUN_UNRECONCILED: f"{_RUN}, {{staged:,}} sent, {{accepted:,}} accepted, "
+    "{refused:,} refused, {suppressed:,} suppressed",
+    Event.RECONNECT_REQUIRED: "{connection_id} because of {code}",
+    Event.CONNECTION_REFRESHED: "{connection_id}",
+    Event.NOTHING_NEW: "{export_id} for {days} days",
+    Event.CALLS_COUNTED: "{used:,} of {limit:,} today",
+    Event.ACCESS_REFUSED: "{code}",
+    Event.AUDIT: "{what} by {who}",
+}
+"""What follows the event's name in the message."""
+
+
 def emit(event: Event, **attributes: str | int | float | bool | None) -> None:
     """Log *event* with its attributes, which become custom dimensions in Application Insights."""
     level = logging.WARNING if event in _SERIOUS else logging.INFO
     known = {name: value for name, value in attributes.items() if value is not None}
-    _log.log(level, event.value, extra=known)
+    told = SENTENCES[event].format_map({"code": "as asked", **known})
+    _log.log(level, "%s: %s", event.value, told, extra={**known, "event": event.value})

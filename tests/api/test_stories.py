@@ -380,7 +380,7 @@ def _events(caplog: pytest.LogCaptureFixture) -> dict[str, dict[str, object]]:
     return {
         vars(record)["what"]: vars(record)
         for record in caplog.records
-        if record.name == "events" and record.message == "audit"
+        if vars(record).get("event") == "audit"
     }
 
 

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
 from function_app import app
 from infra.check.syntax import Array, Expression, Object, read, walk
 from infra.hooks.smoke import FUNCTIONS
-from shared.events import Event
+from shared.events import SENTENCES, Event
 from shared.finishing import facts
 from tests.documents import a_run
 from tests.infra.sources import DOCS, INFRA, ROOT, plain, queries, texts
@@ -39,15 +40,15 @@ def functions() -> frozenset[str]:
 
 
 def named_events(query: str) -> set[str]:
-    """Return the event names a query compares the message with."""
-    lists = re.findall(r"message in~? ?\(([^)]*)\)", query)
-    single = re.findall(r'message == "([^"]*)"', query)
+    """Return the names a query compares the event with."""
+    lists = re.findall(r"customDimensions\.event\) in~? ?\(([^)]*)\)", query)
+    single = re.findall(r'customDimensions\.event\) == "([^"]*)"', query)
     return {*single, *(name for names in lists for name in re.findall(r'"([^"]*)"', names))}
 
 
 def named_attributes(query: str) -> set[str]:
-    """Return the attributes a query reads."""
-    return set(re.findall(r"\b(?:d|customDimensions)\.(\w+)", query))
+    """Return the attributes a query reads, besides the event's name, which each has."""
+    return set(re.findall(r"\b(?:d|customDimensions)\.(\w+)", query)) - {"event"}
 
 
 @cache
@@ -143,9 +144,19 @@ def test_every_event_is_emitted_somewhere() -> None:
     assert set(emitted()) == EVENTS
 
 
+def test_the_sentence_of_every_event_can_be_filled() -> None:
+    """A code may be left out: it is there where something went wrong."""
+    for event, sentence in SENTENCES.items():
+        named = {name for _, name, *_ in Formatter().parse(sentence) if name}
+
+        assert named <= emitted()[event.value] | {"code"}, event
+    assert set(SENTENCES) == set(Event)
+
+
 def test_an_unknown_event_or_an_attribute_of_another_one_would_be_found() -> None:
-    lost = 'traces | where message in ("run_queued", "run_lost") or message == "run_gone"'
-    other = 'traces | where message == "reconnect_required" | project customDimensions.export_id'
+    event = "tostring(customDimensions.event)"
+    lost = f'traces | where {event} in ("run_queued", "run_lost") or {event} == "run_gone"'
+    other = f'traces | where {event} == "reconnect_required" | project customDimensions.export_id'
 
     assert unknown(lost) == {"run_lost", "run_gone"}
     assert unknown(other) == {"export_id"}

@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from azure.functions.timer import TimerRequest
 
+from functions import schedule
 from local.constant_contact import ConstantContact
 from shared.roles import LOCAL
 from shared.runs import RunState
@@ -20,7 +22,7 @@ def heard(caplog: pytest.LogCaptureFixture) -> None:
 
 def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
     """Return the attributes of every event of that name."""
-    return [vars(record) for record in caplog.records if record.getMessage() == name]
+    return [vars(record) for record in caplog.records if vars(record).get("event") == name]
 
 
 def test_a_dry_run_that_is_cancelled_is_not_said_to_lose_anybody(
@@ -66,3 +68,35 @@ def test_days_of_waiting_for_approval_are_no_part_of_a_runs_seconds(
 
     (completed,) = events(caplog, "run_completed")
     assert 0 < completed["seconds"] < timedelta(hours=1).total_seconds()
+
+
+def test_the_log_reads_as_what_happened(
+    app: App, export_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The portal's blades show a record's message and nothing of its attributes."""
+    run = app.run(export_id)
+
+    lines = [record.getMessage() for record in caplog.records if record.name == "events"]
+    (ended,) = events(caplog, "run_completed")
+    assert f"run_queued: {run.key} by manual" in lines
+    assert f"run_prepared: {run.key}, 20 rows read, 20 to send" in lines
+    assert lines[-1] == (
+        f"run_completed: {run.key}, 20 accepted, 0 refused, 0 suppressed, 0 removed,"
+        f" in {ended['seconds']} s"
+    )
+
+
+def test_running_the_timer_by_hand_says_what_it_did(
+    app: App,
+    export_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "functions.schedule")
+    monkeypatch.setattr("functions.schedule.product", lambda: app.product)
+    run_by_hand = schedule.schedule_exports.build().get_user_function()
+
+    run_by_hand(TimerRequest())
+
+    said = [record.getMessage() for record in caplog.records if record.name == schedule.__name__]
+    assert said == ["schedule_exports: 1 without news"]

@@ -81,7 +81,7 @@ def rounds(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def quiet_days(rounds: pytest.LogCaptureFixture) -> dict[str, float]:
     """Return for how many days each export has had nothing new, as last told, and forget it."""
-    told = [vars(r) for r in rounds.records if r.getMessage() == "nothing_new"]
+    told = [vars(r) for r in rounds.records if vars(r).get("event") == "nothing_new"]
     rounds.clear()
     return {event["export_id"]: event["days"] for event in told}
 
@@ -149,7 +149,7 @@ def test_a_round_says_how_much_of_the_days_calls_is_used(
     app.create_export("Spring", list_id)
     app.product.round.make()
 
-    (counted,) = [vars(r) for r in rounds.records if r.getMessage() == "calls_counted"]
+    (counted,) = [vars(r) for r in rounds.records if vars(r).get("event") == "calls_counted"]
     usage = app.product.budget.today()
     assert (counted["used"], counted["limit"]) == (usage.used, usage.limit)
     assert usage.used > 0

@@ -299,7 +299,9 @@ class TestKilled:
                 with pytest.raises(ReconnectRequired, match="stopped, or lost the answer"):
                     later.tokens.rotate("main", old)
         assert token_requests(stand_in) == 3
-        assert [record.message for record in caplog.records].count("reconnect_required") == 1
+        assert [vars(record).get("event") for record in caplog.records].count(
+            "reconnect_required"
+        ) == 1
         problem = connected.connections.read("main").problem
         assert problem is not None
         assert problem.code == "refresh_interrupted"
@@ -443,7 +445,7 @@ class TestConsentEnded:
                     connected.client("main").lists()
 
         assert [call.path for call in stand_in.calls] == ["/v3/contact_lists", TOKEN_PATH]
-        assert [record.message for record in caplog.records] == ["reconnect_required"]
+        assert [vars(record).get("event") for record in caplog.records] == ["reconnect_required"]
         assert connected.connections.read("main").state is ConnectionState.RECONNECT_REQUIRED
 
     def test_reconnecting_resumes_without_other_changes(
@@ -486,7 +488,7 @@ class TestCare:
         )
         with caplog.at_level(logging.INFO, "events"):
             assert later.tokens.care(connected.connections.read("main"), later.now())
-        assert [record.message for record in caplog.records] == ["connection_refreshed"]
+        assert [vars(record).get("event") for record in caplog.records] == ["connection_refreshed"]
         shown = connected.connections.read("main")
         assert shown.days_left(later.now()) == 179
         assert not later.tokens.care(shown, later.now())

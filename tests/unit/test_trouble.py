@@ -45,4 +45,4 @@ def test_a_service_that_answers_401_has_refused_the_app(caplog: pytest.LogCaptur
     with pytest.raises(AccessRefused), translated("vault"):
         raise ClientAuthenticationError(response=answer)
 
-    assert [record.getMessage() for record in caplog.records] == ["access_refused"]
+    assert [vars(record)["event"] for record in caplog.records] == ["access_refused"]
