@@ -48,12 +48,13 @@ class Removal:
     def finish(self, connection: Connection, who: Principal) -> Connection:
         """Delete the tokens, disable the exports and cancel the runs of a removed connection.
 
-        All of it can be repeated. Tokens are looked for even after that: an instance that was
-        killed while it stored some may have left them behind.
+        All of it can be repeated, until it is complete.
         """
-        self.tokens.discard(connection.id)
         if connection.removal_complete:
             return connection
+        connection = self.tokens.discard(connection.id)
+        if connection.state is not ConnectionState.REMOVED or connection.removal_complete:
+            return connection  # somebody was faster, and it may have been made anew
         for export in self.jobs.exports.all():
             if export.connection_id == connection.id:
                 self._stop(export, who)

@@ -208,14 +208,20 @@ class Tokens:
         self._drop_if_unwanted(connection)
         return connection
 
-    def discard(self, connection_id: str) -> None:
-        """Delete the tokens of a connection that is removed.
+    def discard(self, connection_id: str) -> Connection:
+        """Delete the tokens of a connection if it is removed, and return it as it now is.
 
-        It has to be marked before, and whoever stores tokens looks for the mark afterwards, so
-        that a refresh under way leaves none behind.
+        The mark comes first: from then on no token is handed out. What others are storing just
+        now is waited for, so that none are left behind.
+
+        Raises:
+            Busy: Another worker is at them for longer than a minute.
         """
-        self._known.pop(connection_id, None)
-        self._secrets.delete(_secret(connection_id))
+        with self._leases.hold(_lease(connection_id), PATIENCE):
+            connection = self._connections.read(connection_id)  # it may have been made anew
+            if connection.state is ConnectionState.REMOVED:
+                self._discard(connection_id)
+            return connection
 
     def care(self, connection: Connection, now: datetime) -> bool:
         """Look after a connection that nobody may be using; say whether it was refreshed.
@@ -261,7 +267,7 @@ class Tokens:
     def _load(self, connection: Connection) -> TokenSet:
         """Return the stored set, or raise `ReconnectRequired` if it is not to be used."""
         try:
-            tokens = TokenSet.model_validate_json(self._secrets.read(_secret(connection.id)))
+            tokens = self._read(connection.id)
         except NotFound:
             raise self._connections.require_person(
                 connection.id,
@@ -368,6 +374,9 @@ class Tokens:
                 self._write(connection_id, tokens)
         self._known[connection_id] = tokens
 
+    def _read(self, connection_id: str) -> TokenSet:
+        return TokenSet.model_validate_json(self._secrets.read(_secret(connection_id)))
+
     def _write(self, connection_id: str, tokens: TokenSet) -> None:
         self._secrets.write(_secret(connection_id), tokens.model_dump_json())
 
@@ -377,10 +386,24 @@ class Tokens:
         )
 
     def _drop_if_unwanted(self, connection: Connection) -> None:
-        """Delete tokens that were stored for a connection removed, or made anew, meanwhile."""
+        """Delete tokens that were stored for a connection that was removed meanwhile."""
         if connection.state is not ConnectionState.CONNECTED:
-            self.discard(connection.id)
+            self._discard(connection.id)
             connection.require_connected()
+
+    def _discard(self, connection_id: str) -> None:
+        """Delete the tokens, but for those of another deployment: a copy must not take them."""
+        self._known.pop(connection_id, None)
+        try:
+            stored = self._read(connection_id)
+        except NotFound:
+            return
+        except ValidationError:
+            pass  # nobody can use it
+        else:
+            if stored.deployment_id != self._deployment_id:
+                return
+        self._secrets.delete(_secret(connection_id))
 
 
 def _account_id(connection: Connection) -> str | None:

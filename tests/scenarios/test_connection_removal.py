@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -88,14 +90,14 @@ def test_removed_during_a_refresh_no_tokens_are_left(
     key_vault: KeyVault,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever stores tokens looks afterwards whether they are still wanted."""
+    """Whoever stores tokens looks afterwards whether they are still wanted: nobody else may come."""
     other = Desk(connected.places)
     old = other.tokens.access_token("main")
     refresh = other.endpoint.refresh
 
     def remove_meanwhile(*arguments: object) -> object:
         grant = refresh(*arguments)  # type: ignore[arg-type]
-        connected.remove("main")
+        connected.connections.note_removed("main", WHO)
         return grant
 
     monkeypatch.setattr(other.endpoint, "refresh", remove_meanwhile)
@@ -106,37 +108,41 @@ def test_removed_during_a_refresh_no_tokens_are_left(
     assert "connection-main" not in key_vault.secrets
 
 
-def test_removed_and_made_anew_during_a_refresh_it_starts_without_tokens(
+def test_removed_during_a_refresh_it_waits_for_the_tokens_to_be_deleted(
     connected: Desk, key_vault: KeyVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """When the removal has returned, none are left and none will come."""
     other = Desk(connected.places)
     old = other.tokens.access_token("main")
     refresh = other.endpoint.refresh
+    removals: list[threading.Thread] = []
 
-    def replace_meanwhile(*arguments: object) -> object:
+    def remove_meanwhile(*arguments: object) -> object:
         grant = refresh(*arguments)  # type: ignore[arg-type]
-        connected.remove("main")
-        connected.connections.create("Again", consented=True, who=WHO, connection_id="main")
+        removals.append(threading.Thread(target=connected.remove, args=("main",)))
+        removals[0].start()
         return grant
 
-    monkeypatch.setattr(other.endpoint, "refresh", replace_meanwhile)
+    monkeypatch.setattr(other.endpoint, "refresh", remove_meanwhile)
 
-    with pytest.raises(ReconnectRequired, match="not been connected"):
+    with contextlib.suppress(ReconnectRequired):  # or it was faster than the mark
         other.tokens.rotate("main", old)
+    removals[0].join()
     assert "connection-main" not in key_vault.secrets
-    assert connected.connections.read("main").last_refresh is None
+    assert connected.connections.read("main").removal_complete
 
 
 def test_removed_during_a_consent_no_tokens_are_left(
     connected: Desk, key_vault: KeyVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adopt = connected.tokens.adopt
+    exchange = connected.endpoint.exchange
 
-    def remove_first(*arguments: object) -> object:
-        Desk(connected.places).remove("main")
-        return adopt(*arguments)  # type: ignore[arg-type]
+    def remove_meanwhile(*arguments: object) -> object:
+        grant = exchange(*arguments)  # type: ignore[arg-type]
+        Desk(connected.places).connections.note_removed("main", WHO)
+        return grant
 
-    monkeypatch.setattr(connected.tokens, "adopt", remove_first)
+    monkeypatch.setattr(connected.endpoint, "exchange", remove_meanwhile)
 
     with pytest.raises(ReconnectRequired, match="removed"):
         connected.connect("main")
@@ -146,10 +152,51 @@ def test_removed_during_a_consent_no_tokens_are_left(
 def test_tokens_that_a_killed_instance_left_behind_go_with_the_timer(
     connected: Desk, key_vault: KeyVault
 ) -> None:
-    left = key_vault.secrets["connection-main"]
-    removed = connected.remove("main")
-    connected.secrets.write("connection-main", left)
+    """Once: after that, nobody asks the vault for a removed connection any more."""
+    removed = connected.connections.note_removed("main", WHO)
 
-    connected.product.removal.finish(removed, TIMER)
+    complete = connected.product.removal.finish(removed, TIMER)
 
     assert "connection-main" not in key_vault.secrets
+    key_vault.calls.clear()
+    assert connected.product.removal.finish(complete, TIMER) == complete
+    assert key_vault.calls == []
+
+
+def test_the_timer_leaves_a_connection_alone_that_was_made_anew_during_its_round(
+    connected: Desk,
+) -> None:
+    """What it read at the round's start is no longer so."""
+    read_before = connected.connections.note_removed("main", WHO)
+    connected.remove("main")
+    connected.connections.create("Main", consented=True, who=WHO, connection_id="main")
+    made = connected.connect("main")
+
+    assert connected.product.removal.finish(read_before, TIMER) == made
+    assert Desk(connected.places).client("main").lists() == []
+
+
+class TestInACopyOfTheApp:
+    """Another deployment that reaches the same vault."""
+
+    @pytest.fixture
+    def copy(self, connected: Desk) -> Desk:
+        return Desk(replace(connected.places, site="deployment-2"))
+
+    def test_removing_its_connection_leaves_the_originals_tokens(
+        self, connected: Desk, copy: Desk
+    ) -> None:
+        """Its document is a copy as well, so the original's is put back here."""
+        document = connected.connections.read("main")
+
+        copy.remove("main")
+
+        connected.records.update("main", lambda _: document)
+        assert Desk(connected.places).client("main").lists() == []
+
+    def test_what_nobody_can_read_is_deleted(self, copy: Desk, key_vault: KeyVault) -> None:
+        key_vault.set("connection-main", "not json")
+
+        copy.remove("main")
+
+        assert "connection-main" not in key_vault.secrets
