@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
 
 from shared import audit
 from shared.connections import Authorization, Connection, Connections, LinkedAccount
@@ -20,7 +20,9 @@ from shared.constant_contact.oauth import (
     StateSigner,
     nonce_digest,
 )
+from shared.constant_contact.token_endpoint import TokenEndpoint
 from shared.errors import (
+    AccountUnknown,
     AnswerLost,
     ConsentDenied,
     Invalid,
@@ -29,19 +31,6 @@ from shared.errors import (
     SignInLost,
 )
 from shared.tokens import Tokens
-
-
-class Endpoint(Protocol):
-    """The authorization server; `TokenEndpoint` in earnest."""
-
-    def is_public(self) -> bool:
-        """Say whether PKCE takes the place of a client secret."""
-
-    def authorization_url(self, state: str, verifier: str | None) -> str:
-        """Return where the person gives consent."""
-
-    def exchange(self, code: str, verifier: str | None) -> Grant:
-        """Return what the code gives; it works once."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,7 @@ class Authorizations:
         self,
         connections: Connections,
         tokens: Tokens,
-        endpoint: Endpoint,
+        endpoint: TokenEndpoint,
         signer: Callable[[], StateSigner],
         account_of: Callable[[str], Account],
         *,
@@ -90,7 +79,14 @@ class Authorizations:
         Args:
             who_id: Names the same person in the audit.
             replace_account: Let another account than before be connected.
+
+        Raises:
+            AccountUnknown: Only *replace_account* can tell what is meant, since which account
+                was connected before could not be read.
         """
+        before = self._connections.read(connection_id)
+        if before.connected_at and before.account is None and not replace_account:
+            raise _account_unknown()  # before the consent ends the tokens there are
         nonce = secrets.token_urlsafe(24)
         self._connections.begin(
             connection_id,
@@ -123,8 +119,8 @@ class Authorizations:
 
         Raises:
             Invalid: The state is not ours, too old, used before, or another browser's.
-            Conflict: Consent was denied, or is for another account than before.
-            ReconnectRequired: There is no refresh token; the sentence says why.
+            Conflict: Consent was denied, or is, or may be, for another account than before.
+            NoRefreshToken: The sentence says why.
             TransientError: Constant Contact or Azure cannot be reached; connect again.
         """
         signer = self._signer()
@@ -140,12 +136,18 @@ class Authorizations:
                 "Constant Contact was not given the permission, so nothing was changed."
             )
         verifier = signer.verifier(found.nonce) if self._endpoint.is_public() else None
-        grant = self._exchange(code, verifier)
-        # Which account it is has to be known before these tokens take the place of others.
-        account = self._read_account(grant)
-        self._require_same_account(found.connection_id, account, begun)
         before = self._connections.read(found.connection_id)
-        connection = self._tokens.adopt(found.connection_id, grant, account, begun.requested_by)
+        try:
+            connection = self._tokens.connect(
+                found.connection_id,
+                begun.requested_by,
+                partial(self._endpoint.exchange, code, verifier),
+                partial(self._identify, found.connection_id, begun),
+            )
+        except GrantRefused:
+            raise Invalid("Constant Contact no longer accepts this code; start again.") from None
+        except AnswerLost:
+            raise SignInLost("Constant Contact's answer got lost; connect again.") from None
         audit.note(
             "connection_connected",
             begun.requested_by_id,
@@ -155,13 +157,29 @@ class Authorizations:
         )
         return connection
 
-    def _exchange(self, code: str, verifier: str | None) -> Grant:
-        try:
-            return self._endpoint.exchange(code, verifier)
-        except GrantRefused:
-            raise Invalid("Constant Contact no longer accepts this code; start again.") from None
-        except AnswerLost:
-            raise SignInLost("Constant Contact's answer got lost; connect again.") from None
+    def _identify(
+        self, connection_id: str, begun: Authorization, grant: Grant
+    ) -> LinkedAccount | None:
+        """Return whose tokens these are, if they may take the place of those there were.
+
+        Whether they may or not, they have ended those of other connections of the account.
+        """
+        account = self._read_account(grant)
+        if account:
+            self._connections.note_replaced(account.id, by=connection_id)
+        before = self._connections.read(connection_id)
+        if before.connected_at is None or begun.replace_account:
+            return account
+        if account is None or before.account is None:
+            raise _account_unknown()
+        if account.id != before.account.id:
+            raise OtherAccount(
+                "This is not the Constant Contact account that was connected before, so this"
+                " connection was not changed. If another connection is of that account, it has to"
+                " be connected again.",
+                action="Sign in with the account from before, or ask for it to be replaced.",
+            )
+        return account
 
     def _read_account(self, grant: Grant) -> LinkedAccount | None:
         """Return the account; None where the person may not read it, which exports do not need."""
@@ -173,14 +191,9 @@ class Authorizations:
             raise
         return LinkedAccount(id=account.id, name=account.name)
 
-    def _require_same_account(
-        self, connection_id: str, account: LinkedAccount | None, begun: Authorization
-    ) -> None:
-        before = self._connections.read(connection_id).account
-        if before is None or begun.replace_account:
-            return
-        if account is None or account.id != before.id:
-            raise OtherAccount(
-                "This is not the Constant Contact account that was connected before, so nothing was"
-                " changed. Sign in with that one, or ask for the account to be replaced."
-            )
+
+def _account_unknown() -> AccountUnknown:
+    return AccountUnknown(
+        "Constant Contact does not let the app see which account this is or was, so it may be"
+        " another one than before."
+    )

@@ -386,6 +386,22 @@ class Connections:
             emit(Event.RECONNECT_REQUIRED, connection_id=connection_id, code=code)
         return ReconnectRequired(message, action=action)
 
+    def note_replaced(self, account_id: str, by: str) -> None:
+        """Note that consent for an account was given anew for the connection *by*.
+
+        That ended the tokens of every other connection of the account.
+        """
+        name = self.read(by).display_name
+        for other in self._records.all():
+            if other.id != by and other.account and other.account.id == account_id:
+                self.require_person(
+                    other.id,
+                    "replaced",
+                    "The same Constant Contact account was approved again for the connection"
+                    f" {name}, which ended this one.",
+                    f"Let the exports use {name}, or connect this one again, which ends that one.",
+                )
+
     def note_removed(self, connection_id: str, who: str) -> Connection:
         """Mark the connection as removed; from here on no token is handed out for it."""
         now = self._now()

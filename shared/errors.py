@@ -18,6 +18,7 @@ ExportError
 │   ├── DocumentUnreadable   a document is not what this version of the app writes
 │   ├── TroublePersists      what should have passed went on for a day
 │   ├── ReconnectRequired    a person must approve the connection again
+│   │   └── NoRefreshToken   what a consent gave would end within a day
 │   ├── MirrorStopped        the numbers do not allow removing anybody
 │   ├── RequestRefused       Constant Contact will not take this request
 │   └── SegmentError         the segment cannot be read as it is
@@ -43,7 +44,8 @@ ExportError
 │   ├── TransitionRefused    the run cannot come from its state into that one
 │   ├── SignInLost           Constant Contact's answer to a sign-in got lost
 │   ├── ConsentDenied        the person did not give Constant Contact's permission
-│   └── OtherAccount         consent was given for another account than before
+│   ├── OtherAccount         consent was given for another account than before
+│   └── AccountUnknown       nobody can tell whether it is the account from before
 └── Invalid                  what a caller sent is wrong; carries every fault at once
 
 A bad row is not an exception: it is a reject, and the run goes on.
@@ -222,6 +224,21 @@ class ReconnectRequired(TerminalError):
     action = "An administrator has to connect the Constant Contact account again."
 
 
+class NoRefreshToken(ReconnectRequired):
+    """A consent gave no refresh token, so there is nothing to keep a connection with."""
+
+    code = "no_refresh_token"
+    action = (
+        "Check that the application registered at Constant Contact may have"
+        " the scope offline_access, then connect again."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Constant Contact gave no refresh token, so the connection would end within a day."
+        )
+
+
 class MirrorStopped(TerminalError):
     """The numbers do not allow removing anybody; everybody who was sent is on the list."""
 
@@ -312,8 +329,10 @@ class Conflict(ExportError):
 
     code = "conflict"
 
-    def __init__(self, message: str, *, location: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, location: str | None = None, action: str | None = None
+    ) -> None:
+        super().__init__(message, action=action)
         self.location = location
 
 
@@ -399,6 +418,13 @@ class OtherAccount(Conflict):
     """Consent was given for another account than the connection had before."""
 
     code = "other_account"
+
+
+class AccountUnknown(Conflict):
+    """The account may not be read, now or when it was connected: it may be another one."""
+
+    code = "account_unknown"
+    action = "To connect it all the same, ask for the account to be replaced."
 
 
 class Forbidden(ExportError):

@@ -5,7 +5,8 @@ token works once, and issuing a new set ends every earlier one. So:
 
 * one worker at a time refreshes a connection, under a blob lease;
 * before, it marks the stored set as being refreshed, which also shows that Key Vault takes
-  writes; after, it stores the new set and only then uses it;
+  writes; after, it stores the new set and only then uses it; so does whoever exchanges the code
+  of a new consent, which ends the earlier tokens of the account as well;
 * an answer that got lost is not asked for again until the request cannot be under way any more.
   Then the stored refresh token is tried once more: if Constant Contact had not acted, it still
   works. If it had, the new set is lost, whoever is asked, and a person has to connect again.
@@ -29,7 +30,9 @@ from shared.errors import (
     AnswerLost,
     Busy,
     ExportError,
+    NoRefreshToken,
     NotFound,
+    OtherAccount,
     ReconnectRequired,
     ServiceUnavailable,
     TransientError,
@@ -170,43 +173,94 @@ class Tokens:
             _CONNECT_AGAIN,
         )
 
-    def adopt(
-        self, connection_id: str, grant: Grant, account: LinkedAccount | None, who: str
+    def connect(
+        self,
+        connection_id: str,
+        who: str,
+        exchange: Callable[[Callable[[], None]], Grant],
+        identify: Callable[[Grant], LinkedAccount | None],
     ) -> Connection:
-        """Store the tokens a person's consent gave, and return the connection.
+        """Store the tokens that a person's consent gives, and return the connection.
+
+        The exchange ends the tokens there were, if they are for the same account. So the stored
+        set is marked first, as before a refresh: whatever happens, `care` finds out whether it
+        still works. Where that is unlikely, a person is asked for at once.
+
+        Args:
+            exchange: Exchanges the code, right after it has called what it is given.
+            identify: Returns the account, None if it may not be read, or raises what speaks
+                against it: `OtherAccount` if the tokens there were are not concerned.
 
         Raises:
-            ReconnectRequired: The grant has no refresh token, or the connection was removed.
+            NoRefreshToken: The connection would end within a day.
+            ReconnectRequired: The connection was removed.
         """
+        with self._leases.hold(_lease(connection_id), PATIENCE) as lease:
+            before = self._mark(connection_id)
+            try:
+                grant = exchange(lease.check)
+            except AnswerLost:
+                raise  # and the mark stays
+            except ExportError:
+                self._unmark(connection_id, before)
+                raise
+            try:
+                connection = self._adopt(connection_id, grant, identify(grant), who)
+            except OtherAccount:
+                self._unmark(connection_id, before)
+                raise
+            except ExportError:
+                self._connections.require_person(
+                    connection_id,
+                    "consent_interrupted",
+                    "Connecting the account again was interrupted, so the tokens from before have"
+                    " probably ended.",
+                    _CONNECT_AGAIN,
+                )
+                raise
+            self._drop_if_unwanted(connection)
+            return connection
+
+    def _mark(self, connection_id: str) -> TokenSet | None:
+        """Note that the stored set may be spent; return it as it was, if it is one of ours."""
+        try:
+            stored = self._read(connection_id)
+        except (NotFound, ValidationError):
+            return None
+        if stored.deployment_id != self._deployment_id:
+            return None
+        self._write(connection_id, stored.having(refreshing_since=self._now()))
+        return stored
+
+    def _unmark(self, connection_id: str, before: TokenSet | None) -> None:
+        if before:
+            self._write(connection_id, before)
+
+    def _adopt(
+        self, connection_id: str, grant: Grant, account: LinkedAccount | None, who: str
+    ) -> Connection:
         if grant.refresh_token is None:
-            raise ReconnectRequired(
-                "Constant Contact gave no refresh token, so the connection would end within a day.",
-                action="Check that the application registered at Constant Contact may have"
-                " the scope offline_access, then connect again.",
-            )
-        with self._leases.hold(_lease(connection_id), PATIENCE):
-            now = self._now()
-            tokens = TokenSet(
-                access_token=grant.access_token,
-                refresh_token=grant.refresh_token,
-                scope=grant.scope,
-                expires_at=now + grant.lifetime,
-                refreshed_at=now,
-                account_id=account.id if account else None,
-                connected_at=now,
-                deployment_id=self._deployment_id,
-            )
-            self._store(connection_id, tokens)
-            connection = self._connections.note_connected(
-                connection_id,
-                account=account,
-                deployment_id=self._deployment_id,
-                who=who,
-                at=now,
-                refresh_expires=tokens.refresh_expires,
-            )
-        self._drop_if_unwanted(connection)
-        return connection
+            raise NoRefreshToken
+        now = self._now()
+        tokens = TokenSet(
+            access_token=grant.access_token,
+            refresh_token=grant.refresh_token,
+            scope=grant.scope,
+            expires_at=now + grant.lifetime,
+            refreshed_at=now,
+            account_id=account.id if account else None,
+            connected_at=now,
+            deployment_id=self._deployment_id,
+        )
+        self._store(connection_id, tokens)
+        return self._connections.note_connected(
+            connection_id,
+            account=account,
+            deployment_id=self._deployment_id,
+            who=who,
+            at=now,
+            refresh_expires=tokens.refresh_expires,
+        )
 
     def discard(self, connection_id: str) -> Connection:
         """Delete the tokens of a connection if it is removed, and return it as it now is.
@@ -336,7 +390,7 @@ class Tokens:
             ) from None  # and the mark stays
         except ExportError:
             still_alone()  # or the set is no longer ours to write
-            self._write(connection.id, stored.having(refreshing_since=None))
+            self._unmark(connection.id, stored)
             raise
         fresh = stored.renewed(grant, self._now())
         self._store(connection.id, fresh)

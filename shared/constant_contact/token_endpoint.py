@@ -52,13 +52,20 @@ class TokenEndpoint:
             self._auth_url, self._client_id, self._redirect_uri, state, verifier
         )
 
-    def exchange(self, code: str, verifier: str | None) -> oauth.Grant:
-        """Return what *code* gives; see `oauth.read_grant` for what it raises."""
+    def exchange(
+        self, code: str, verifier: str | None, still_alone: Callable[[], None]
+    ) -> oauth.Grant:
+        """Return what *code* gives; see `oauth.read_grant` for what it raises.
+
+        Args:
+            still_alone: Called right before the code goes out; what it raises stops that.
+        """
         body = oauth.exchange_body(self._client_id, self._redirect_uri, code, verifier)
         for attempt in attempts():
             with attempt:
                 secret = self._client_secret()
                 self._budget.take(Purpose.TOKEN)
+                still_alone()
                 return self._send(body, secret)
         raise AssertionError("the last error is raised")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +27,12 @@ BASE_URL = "https://app.example"
 REDIRECT_URI = f"{BASE_URL}/api/oauth/callback"
 CONTAINER = "exports"
 WHO = "ada"
+
+SOON = timedelta(minutes=2)
+"""Later than any token request can be under way."""
+
+TOMORROW = timedelta(days=1, minutes=1)
+"""Later than an access token lives."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,11 @@ class Desk:
         """Remove a connection as an administrator does."""
         principal = Principal(who, who, frozenset({Role.ADMINISTRATOR}))
         return self.product.removal.remove(connection_id, principal)
+
+
+def at(desk: Desk, later: timedelta) -> Desk:
+    """Return another instance of the app, *later*."""
+    return Desk(desk.places, now=lambda: datetime.now(UTC) + later)
 
 
 def answer_of_consent(begun: Begun) -> dict[str, str]:

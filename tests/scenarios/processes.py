@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.scenarios.desk import Places
+from azure.storage.blob import BlobLeaseClient
+
+from tests.scenarios.desk import Desk, Places
 
 Process = subprocess.Popen[str]
 
@@ -36,6 +39,15 @@ def workers(places: Places, task: str, count: int) -> Iterator[list[Process]]:
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def kill_during(desk: Desk, task: str) -> None:
+    """Have an instance killed at a point of its *task*, and its lease run out."""
+    with workers(desk.places, task, 1) as processes:
+        assert run_all(processes) == [None]
+        assert processes[0].wait() == -signal.SIGKILL
+    lease = desk.container.get_blob_client("leases/connections/main")
+    BlobLeaseClient(lease).break_lease(lease_break_period=0)
 
 
 def run_all(processes: list[Process]) -> list[Any]:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import stamina
 
 from local.constant_contact import ConstantContact, Fault
+from local.constant_contact.faults import Drop
 from local.key_vault import KeyVault
 from shared.connections import ConnectionState
 from shared.errors import (
+    AccountUnknown,
     ConsentDenied,
     IdTaken,
     Invalid,
+    NoRefreshToken,
     NotFound,
     OtherAccount,
     ReconnectRequired,
+    ServiceUnavailable,
+    SettingInvalid,
     SignInLost,
 )
 from shared.roles import Role
-from tests.scenarios.desk import WHO, Desk, answer_of_consent
+from tests.scenarios.desk import SOON, WHO, Desk, answer_of_consent, at
+from tests.scenarios.processes import kill_during
 
 TOKEN_PATH = "/oauth2/default/v1/token"
 
@@ -223,7 +232,7 @@ class TestConsent:
         del tokens["refresh_token"]
         stand_in.faults.add(Fault(path=TOKEN_PATH, status=200, body=tokens))
 
-        with pytest.raises(ReconnectRequired, match="no refresh token") as caught:
+        with pytest.raises(NoRefreshToken) as caught:
             desk.connect("main")
         assert "offline_access" in caught.value.action
         assert "connection-main" not in key_vault.secrets
@@ -250,6 +259,114 @@ class TestConsent:
         assert desk.client("main").activities() == []
 
 
+class TestAReconnectThatFails:
+    """The exchange of its code has ended the tokens there were."""
+
+    @pytest.fixture
+    def broken(self, connected: Desk, stand_in: ConstantContact) -> Desk:
+        """A connection whose account could not be read when it was connected again."""
+        stand_in.faults.html("/v3/account/summary", 503)
+        with stamina.set_testing(True, attempts=2), pytest.raises(ServiceUnavailable):
+            connected.connect("main")
+        stand_in.faults.clear()
+        return connected
+
+    def test_it_is_said_at_once(self, broken: Desk) -> None:
+        connection = broken.connections.read("main")
+
+        assert connection.state is ConnectionState.RECONNECT_REQUIRED
+        assert connection.problem is not None
+        assert connection.problem.code == "consent_interrupted"
+
+    def test_connecting_again_resumes(self, broken: Desk) -> None:
+        assert broken.connect("main").state is ConnectionState.CONNECTED
+        assert broken.client("main").lists() == []
+
+    def test_killed_in_it_the_timer_finds_out(
+        self, connected: Desk, stand_in: ConstantContact
+    ) -> None:
+        kill_during(connected, "stop_in_consent")
+        later = at(connected, SOON)
+
+        with pytest.raises(ReconnectRequired):
+            later.tokens.care(connected.connections.read("main"), later.now())
+        assert connected.connections.read("main").state is ConnectionState.RECONNECT_REQUIRED
+
+    @pytest.mark.parametrize(
+        ("lost", "state"), [("before", "connected"), ("after", "reconnect_required")]
+    )
+    def test_whether_a_lost_answer_ended_the_tokens_the_timer_finds_out(
+        self, connected: Desk, stand_in: ConstantContact, lost: Drop, state: str
+    ) -> None:
+        stand_in.faults.drop(TOKEN_PATH, lost, times=1)
+        with pytest.raises(SignInLost):
+            connected.connect("main")
+        assert connected.connections.read("main").state is ConnectionState.CONNECTED
+        later = at(connected, SOON)
+
+        with contextlib.suppress(ReconnectRequired):
+            later.tokens.care(connected.connections.read("main"), later.now())
+
+        assert connected.connections.read("main").state == state
+
+    def test_a_code_that_was_refused_ended_nothing(
+        self, connected: Desk, stand_in: ConstantContact, key_vault: KeyVault
+    ) -> None:
+        before = key_vault.secrets["connection-main"]
+        key_vault.set("constant-contact-client-secret", "mistyped")
+
+        with pytest.raises(SettingInvalid):
+            connected.connect("main")
+        assert key_vault.secrets["connection-main"] == before
+        assert connected.connections.read("main").state is ConnectionState.CONNECTED
+
+
+class TestTheSameAccountTwice:
+    """Consent for an account ends the tokens that earlier ones gave."""
+
+    @pytest.fixture
+    def second(self, connected: Desk) -> Desk:
+        connected.connections.create("Second", consented=True, who=WHO)
+        return connected
+
+    def test_the_connection_from_before_says_that_it_was_replaced(
+        self, second: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.INFO, "events"):
+            second.connect("second")
+
+        replaced = second.connections.read("main")
+        assert replaced.state is ConnectionState.RECONNECT_REQUIRED
+        assert replaced.problem is not None
+        assert replaced.problem.code == "replaced"
+        assert "for the connection Second" in replaced.problem.message
+        assert [record.message for record in caplog.records].count("reconnect_required") == 1
+        assert second.client("second").lists() == []
+
+    def test_also_when_it_was_connected_by_mistake(
+        self, second: Desk, stand_in: ConstantContact
+    ) -> None:
+        """Whoever connected ``main`` again was signed in to the account of ``second``."""
+        stand_in.options.change(encoded_account_id="another")
+        second.connect("second")
+
+        with pytest.raises(OtherAccount, match="another connection is of that account"):
+            second.connect("main")
+
+        assert second.connections.read("main").state is ConnectionState.CONNECTED
+        problem = second.connections.read("second").problem
+        assert problem is not None
+        assert problem.code == "replaced"
+
+    def test_one_of_another_account_is_left_alone(
+        self, second: Desk, stand_in: ConstantContact
+    ) -> None:
+        stand_in.options.change(encoded_account_id="another")
+        second.connect("second")
+
+        assert second.connections.read("main").state is ConnectionState.CONNECTED
+
+
 class TestAnotherAccount:
     def test_it_is_refused_and_the_old_tokens_stay(
         self, connected: Desk, stand_in: ConstantContact, key_vault: KeyVault
@@ -257,10 +374,35 @@ class TestAnotherAccount:
         before = key_vault.secrets["connection-main"]
         stand_in.options.change(encoded_account_id="another")
 
-        with pytest.raises(OtherAccount):
+        with pytest.raises(OtherAccount, match="not the Constant Contact account"):
             connected.connect("main")
         assert key_vault.secrets["connection-main"] == before
         assert connected.connections.read("main").state is ConnectionState.CONNECTED
+
+    def test_one_that_cannot_be_told_apart_is_refused_before_anybody_consents(
+        self, desk: Desk, stand_in: ConstantContact
+    ) -> None:
+        """Which account was connected at first could not be read."""
+        allowed = stand_in.options.privileges
+        stand_in.options.change(privileges=("contacts:read", "contacts:write"))
+        desk.connect("main")
+        stand_in.options.change(privileges=allowed)
+
+        with pytest.raises(AccountUnknown):
+            desk.connect("main")
+        assert desk.connections.read("main").state is ConnectionState.CONNECTED
+        connection = desk.connect("main", replace_account=True)
+        assert connection.account is not None
+
+    def test_one_that_cannot_be_read_now_is_refused_and_a_person_is_needed(
+        self, connected: Desk, stand_in: ConstantContact
+    ) -> None:
+        """If it is the same, the consent has ended the tokens there were."""
+        stand_in.options.change(privileges=("contacts:read", "contacts:write"))
+
+        with pytest.raises(AccountUnknown):
+            connected.connect("main")
+        assert connected.connections.read("main").state is ConnectionState.RECONNECT_REQUIRED
 
     def test_it_takes_the_place_when_asked_for(
         self, connected: Desk, stand_in: ConstantContact

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 import stamina
-from azure.storage.blob import BlobLeaseClient
 
 from local.constant_contact import ConstantContact, Fault
 from local.key_vault import KeyVault
@@ -26,29 +24,9 @@ from shared.errors import Busy, ExportError, ReconnectRequired, ServiceUnavailab
 from shared.storage.leases import Lease
 from shared.tokens import TokenSet
 from tests.conftest import Figure
-from tests.scenarios.desk import WHO, Desk
-from tests.scenarios.processes import run_all, workers
+from tests.scenarios.desk import SOON, TOMORROW, WHO, Desk, at
+from tests.scenarios.processes import kill_during, run_all, workers
 from tests.scenarios.test_connection import TOKEN_PATH, token_requests
-
-SOON = timedelta(minutes=2)
-"""Later than any token request can be under way."""
-
-TOMORROW = timedelta(days=1, minutes=1)
-"""Later than an access token lives."""
-
-
-def at(desk: Desk, later: timedelta) -> Desk:
-    """Return another instance of the app, *later*."""
-    return Desk(desk.places, now=lambda: datetime.now(UTC) + later)
-
-
-def kill_during(desk: Desk, task: str) -> None:
-    """Have an instance killed at a point of its refresh, and its lease run out."""
-    with workers(desk.places, task, 1) as processes:
-        assert run_all(processes) == [None]
-        assert processes[0].wait() == -signal.SIGKILL
-    lease = desk.container.get_blob_client("leases/connections/main")
-    BlobLeaseClient(lease).break_lease(lease_break_period=0)
 
 
 class TestWhen:

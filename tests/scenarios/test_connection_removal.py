@@ -90,7 +90,7 @@ def test_removed_during_a_refresh_no_tokens_are_left(
     key_vault: KeyVault,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever stores tokens looks afterwards whether they are still wanted: nobody else may come."""
+    """Whoever stores tokens looks afterwards whether they are still wanted."""
     other = Desk(connected.places)
     old = other.tokens.access_token("main")
     refresh = other.endpoint.refresh

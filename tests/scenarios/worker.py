@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Any
 
 from shared.constant_contact.budget import Budget, Limits, Purpose
 from shared.errors import ExportError
@@ -72,6 +73,18 @@ def stop_after_store(desk: Desk, token: str) -> str:
     return desk.tokens.rotate(CONNECTION, token)
 
 
+def stop_in_consent(desk: Desk, token: str) -> object:
+    """Die when Constant Contact has exchanged a person's code and nothing is stored yet."""
+    exchange = desk.endpoint.exchange
+
+    def die_after(*arguments: Any) -> None:
+        exchange(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    desk.endpoint.exchange = die_after  # type: ignore[assignment,method-assign]
+    return desk.connect(CONNECTION).id
+
+
 TASKS: dict[str, Callable[[Desk, str], object]] = {
     task.__name__: task
     for task in (
@@ -80,6 +93,7 @@ TASKS: dict[str, Callable[[Desk, str], object]] = {
         stop_after_mark,
         stop_before_store,
         stop_after_store,
+        stop_in_consent,
     )
 }
 
