@@ -128,6 +128,7 @@ class Tokens:
         self._deployment_id = deployment_id
         self._now = now
         self._known: dict[str, TokenSet] = {}
+        self._knowing = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
 
     def access_token(self, connection_id: str) -> str:
@@ -164,8 +165,14 @@ class Tokens:
         """
         return self._renew(self._usable(connection_id), refused, PATIENCE).access_token
 
-    def give_up(self, connection_id: str) -> ReconnectRequired:
-        """Note that even a new token is refused, and return the error that says so."""
+    def give_up(self, connection_id: str, refused: str) -> ExportError:
+        """Return what to raise when *refused* is not the first token that was refused.
+
+        That a person is needed is noted only if *refused* is the newest there is.
+        """
+        stored = self._load(self._usable(connection_id))
+        if stored.access_token != refused:
+            return ServiceUnavailable("The connection's tokens were renewed meanwhile.")
         return self._connections.require_person(
             connection_id,
             "access_refused",
@@ -320,6 +327,7 @@ class Tokens:
 
     def _load(self, connection: Connection) -> TokenSet:
         """Return the stored set, or raise `ReconnectRequired` if it is not to be used."""
+        known = self._known.get(connection.id)
         try:
             tokens = self._read(connection.id)
         except NotFound:
@@ -346,7 +354,9 @@ class Tokens:
             raise ReconnectRequired(
                 "Connecting the account was interrupted.", action=_CONNECT_AGAIN
             )
-        self._known[connection.id] = tokens
+        with self._knowing:  # what came to be known during the read is newer than what was read
+            if self._known.get(connection.id) is known:
+                self._known[connection.id] = tokens
         return tokens
 
     def _renew(self, connection: Connection, refused: str, patience: timedelta) -> TokenSet:
@@ -380,7 +390,7 @@ class Tokens:
     ) -> TokenSet:
         self._write(connection.id, stored.having(refreshing_since=self._now()))
         try:
-            # Only a stalled process can have lost its lease by then.
+            # A process that stalled may have lost its lease while it waited for its turn.
             grant = self._endpoint.refresh(stored.refresh_token, still_alone)
         except GrantRefused:
             return self._after_refusal(connection, stored)
@@ -426,7 +436,8 @@ class Tokens:
         ):
             with attempt:
                 self._write(connection_id, tokens)
-        self._known[connection_id] = tokens
+        with self._knowing:
+            self._known[connection_id] = tokens
 
     def _read(self, connection_id: str) -> TokenSet:
         return TokenSet.model_validate_json(self._secrets.read(_secret(connection_id)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -17,21 +17,37 @@ from shared.storage.trouble import translated
 SECONDS = 60
 """How long a lease outlives a worker that was killed; Azure allows 15 to 60."""
 
+CERTAIN = 40
+"""What `Lease.check` vouches for, in seconds: longer than one request can be under way."""
+
+_RENEWAL = 10
+
+Clock = Callable[[], float]
+
 
 class Lease:
-    """Held until its block ends, renewed by a thread meanwhile."""
+    """Held until its block ends, renewed by a thread meanwhile.
 
-    def __init__(self, client: BlobLeaseClient) -> None:
+    Args:
+        since: What *clock* said before the lease was asked for.
+    """
+
+    def __init__(self, client: BlobLeaseClient, since: float, clock: Clock) -> None:
         self._client = client
+        self._since = since
+        self._clock = clock
         self._released = threading.Event()
         self._lost = False
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Raise `Busy` when the lease was lost, so that another worker may be acting."""
-        if self._lost:
-            raise Busy("The lease was lost to another worker.")
+        """Raise `Busy` unless nobody else can act for the next `CERTAIN` seconds.
+
+        A process that was stalled knows by the time, before it can hear of its loss.
+        """
+        if self._lost or self._clock() - self._since > SECONDS - CERTAIN:
+            raise Busy("The lease was lost to another worker, or nearly.")
 
     def release(self) -> None:
         """Give the lease back; one that was lost is left alone."""
@@ -44,20 +60,23 @@ class Lease:
             self._lost = True  # it ends by itself
 
     def _renew(self) -> None:
-        while not self._released.wait(SECONDS / 3):
+        while not self._released.wait(_RENEWAL):
+            since = self._clock()
             try:
                 with translated():
                     self._client.renew()
             except (ExportError, HttpResponseError):
                 self._lost = True
                 return
+            self._since = since
 
 
 class Leases:
     """Leases by name."""
 
-    def __init__(self, container: ContainerClient) -> None:
+    def __init__(self, container: ContainerClient, clock: Clock = time.monotonic) -> None:
         self._container = container
+        self._clock = clock
 
     @contextmanager
     def hold(self, name: str, wait: timedelta = timedelta(0)) -> Iterator[Lease]:
@@ -68,8 +87,9 @@ class Leases:
         """
         deadline = time.monotonic() + wait.total_seconds()
         while True:
+            since = self._clock()
             try:
-                lease = Lease(self._acquire(f"leases/{name}"))
+                lease = Lease(self._acquire(f"leases/{name}"), since, self._clock)
                 break
             except Busy:
                 if time.monotonic() >= deadline:

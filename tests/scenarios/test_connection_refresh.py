@@ -14,14 +14,22 @@ from itertools import pairwise
 
 import pytest
 import stamina
+from azure.storage.blob import BlobLeaseClient
 
 from local.constant_contact import ConstantContact, Fault
 from local.key_vault import KeyVault
 from shared.connections import ConnectionState
-from shared.constant_contact.budget import TOKEN_SPACING
+from shared.constant_contact.budget import TOKEN_SPACING, Purpose
 from shared.constant_contact.oauth import GrantRefused
-from shared.errors import Busy, ExportError, ReconnectRequired, ServiceUnavailable, SettingInvalid
-from shared.storage.leases import Lease
+from shared.errors import (
+    Busy,
+    ExportError,
+    RateLimited,
+    ReconnectRequired,
+    ServiceUnavailable,
+    SettingInvalid,
+)
+from shared.storage.leases import Leases
 from shared.tokens import TokenSet
 from tests.conftest import Figure
 from tests.scenarios.desk import SOON, TOMORROW, WHO, Desk, at
@@ -172,26 +180,71 @@ class TestOneRefresher:
         assert troubles == [0]
         assert new == Desk(connected.places).tokens.access_token("main")
 
-    def test_a_process_that_stalled_and_lost_its_lease_sends_and_writes_nothing(
-        self,
-        connected: Desk,
-        stand_in: ConstantContact,
-        key_vault: KeyVault,
-        monkeypatch: pytest.MonkeyPatch,
+    def test_a_process_that_stalled_past_its_lease_sends_and_writes_nothing(
+        self, connected: Desk, stand_in: ConstantContact, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It knows by the time alone; another instance has renewed the tokens meanwhile."""
+        old = connected.tokens.access_token("main")
+        stalled, seconds = Desk(connected.places), [0.0]
+        stalled.tokens._leases = Leases(stalled.container, lambda: seconds[0])
+        take = stalled.budget.take
+        renewed: list[str] = []
+
+        def stall(purpose: Purpose) -> None:
+            take(purpose)
+            seconds[0] += 61
+            lease = connected.container.get_blob_client("leases/connections/main")
+            BlobLeaseClient(lease).break_lease(lease_break_period=0)
+            renewed.append(at(connected, SOON).tokens.rotate("main", old))
+
+        monkeypatch.setattr(stalled.budget, "take", stall)
+        with pytest.raises(Busy):
+            stalled.tokens.rotate("main", old)
+
+        assert token_requests(stand_in) == 2  # the consent's and the other instance's
+        assert Desk(connected.places).tokens.access_token("main") == renewed[0]
+        assert connected.client("main").lists() == []
+
+    def test_a_lease_that_is_renewed_is_certain_again(
+        self, connected: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shared.storage.leases._RENEWAL", 0.05)
+        seconds = [0.0]
+        with Leases(connected.container, lambda: seconds[0]).hold("anything") as lease:
+            lease.check()
+            seconds[0] = 30.0
+            for attempt in stamina.retry_context(on=Busy, attempts=None, timeout=20, wait_max=0.1):
+                with attempt:
+                    lease.check()
+
+    def test_a_slow_read_does_not_bring_back_what_was_renewed_meanwhile(
+        self, connected: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The timer reads the vault while a run of the same process renews the tokens."""
+        old = connected.tokens.access_token("main")
+        read = connected.secrets.read
+        renewed: list[str] = []
+
+        def read_slowly(name: str) -> str:
+            value = read(name)
+            if not renewed:
+                renewed.append("")  # what comes next reads as well
+                renewed[0] = connected.tokens.rotate("main", old)
+            return value
+
+        monkeypatch.setattr(connected.secrets, "read", read_slowly)
+        connected.tokens.care(connected.connections.read("main"), connected.now())
+
+        assert connected.tokens.access_token("main") == renewed[0] != old
+
+    def test_a_token_that_is_refused_again_needs_nobody_if_it_is_not_the_stored_one(
+        self, connected: Desk
     ) -> None:
         old = connected.tokens.access_token("main")
+        connected.tokens.rotate("main", old)
 
-        def lost(lease: Lease) -> None:
-            raise Busy("The lease was lost to another worker.")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Lease, "check", lost)
-            with pytest.raises(Busy):
-                connected.tokens.rotate("main", old)
-
-        assert token_requests(stand_in) == 1
-        assert len(key_vault.versions("connection-main")) == 2  # the consent's, and the mark
-        assert at(connected, SOON).tokens.rotate("main", old) != old
+        assert isinstance(connected.tokens.give_up("main", old), ServiceUnavailable)
+        assert connected.connections.read("main").state is ConnectionState.CONNECTED
 
     def test_somebody_elses_rotation_is_found_after_invalid_grant(
         self, connected: Desk, stand_in: ConstantContact, monkeypatch: pytest.MonkeyPatch
@@ -291,6 +344,19 @@ class TestKilled:
             "killed between rotated and stored: reconnect_required after 1 further token request,"
             " 1 event, 5 uses; reconnecting resumes"
         )
+
+    def test_a_throttled_try_in_between_does_not_change_why(
+        self, connected: Desk, stand_in: ConstantContact
+    ) -> None:
+        old = connected.tokens.access_token("main")
+        kill_during(connected, "stop_before_store")
+        stand_in.faults.throttle(TOKEN_PATH, times=1)
+        later = at(connected, SOON)
+
+        with pytest.raises(RateLimited):
+            later.tokens.rotate("main", old)
+        with pytest.raises(ReconnectRequired, match="stopped, or lost the answer"):
+            later.tokens.rotate("main", old)
 
     def test_between_stored_and_used_the_new_token_is_used(
         self, connected: Desk, stand_in: ConstantContact, figure: Figure
