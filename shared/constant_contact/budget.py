@@ -111,9 +111,12 @@ def open_ledger(now: datetime) -> Ledger:
 
 
 def reserve(
-    ledger: Ledger, purpose: Purpose, limits: Limits, now: datetime
+    ledger: Ledger, purpose: Purpose, limits: Limits, now: datetime, *, unused: int = 0
 ) -> tuple[Ledger, datetime]:
     """Return the ledger with one more call, and the time that call may start.
+
+    Args:
+        unused: Slots taken before that were not used, so that the day gets them back.
 
     Raises:
         QuotaExceeded: The day has no call left for *purpose*.
@@ -128,7 +131,7 @@ def reserve(
             retry_after=(slot - now).total_seconds(),
         )
     day = max(ledger.day, slot.astimezone(UTC).date())
-    used = ledger.used if day == ledger.day else 0
+    used = max(0, ledger.used - unused) if day == ledger.day else 0
     exhausted = ledger.exhausted_until
     if exhausted and slot < exhausted:
         raise QuotaExceeded("The day's calls to Constant Contact are used up.", until=exhausted)
@@ -173,8 +176,11 @@ class Budget:
         self._lock = threading.Lock()
         self._known: tuple[Ledger, str] | None = None
 
-    def take(self, purpose: Purpose) -> datetime:
+    def take(self, purpose: Purpose, *, unused: int = 0) -> datetime:
         """Take the next slot, wait for its time, and return that.
+
+        Args:
+            unused: Slots taken before that were not used, so that the day gets them back.
 
         Raises:
             QuotaExceeded: The day is used up; for look-ups, nearly.
@@ -183,7 +189,7 @@ class Budget:
         slot: list[datetime] = []
 
         def taken(ledger: Ledger) -> Ledger:
-            reserved, at = reserve(ledger, purpose, self._limits, self._now())
+            reserved, at = reserve(ledger, purpose, self._limits, self._now(), unused=unused)
             slot[:] = [at]
             return reserved
 

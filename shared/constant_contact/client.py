@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -30,6 +31,7 @@ from shared.constant_contact.budget import Purpose
 from shared.constant_contact.patience import attempts
 from shared.constant_contact.transport import UPLOAD_SECONDS, Bearer, Transport
 from shared.errors import (
+    ExportError,
     QuotaExceeded,
     RateLimited,
     ReconnectRequired,
@@ -49,6 +51,9 @@ FIELDS_PAGE = 100
 MAX_XREFS = 500
 MAX_PAGES = 4_000
 
+LATE_SECONDS = 0.1
+"""A slot that began longer ago is given back for another one."""
+
 PRIVILEGES = "/account/user/privileges"
 NEEDED_PRIVILEGES = frozenset(
     {"contacts:read", "contacts:write", "contacts:lists:read", "contacts:lists:write"}
@@ -60,8 +65,8 @@ _UUID = re.compile(UUID)
 class Sender(Protocol):
     """The budget, as a client uses it."""
 
-    def take(self, purpose: Purpose) -> object:
-        """Wait for the next slot."""
+    def take(self, purpose: Purpose, *, unused: int = 0) -> object:
+        """Wait for the next slot; give back so many *unused* ones."""
 
     def pause(self, seconds: float) -> None:
         """Keep everybody from calling for a while."""
@@ -79,8 +84,8 @@ class TokenSource(Protocol):
     def rotate(self, connection_id: str, refused: str) -> str:
         """Return a newer one than *refused*."""
 
-    def give_up(self, connection_id: str) -> ReconnectRequired:
-        """Note that even a new token is refused."""
+    def give_up(self, connection_id: str, refused: str) -> ExportError:
+        """Return what to raise now that *refused*, a new token, is refused as well."""
 
 
 class Client:
@@ -105,6 +110,7 @@ class Client:
         api_url: str,
         purpose: Purpose,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection_id = connection_id
         self._transport = transport
@@ -113,6 +119,7 @@ class Client:
         self._api_url = api_url
         self._purpose = purpose
         self._now = now
+        self._clock = clock
         self._lock = threading.Lock()
         self.calls = 0
         self.still_wanted: Callable[[], None] = lambda: None
@@ -360,13 +367,27 @@ class Client:
         try:
             return self._exchange(method, path, parse, token, **call)
         except TokenRefused:
-            raise self._tokens.give_up(self._connection_id) from None
+            raise self._tokens.give_up(self._connection_id, token) from None
 
     def _take_turn(self) -> str:
-        """Wait for a slot; return the token to use, since the connection may be gone by then."""
-        self._budget.take(self._purpose)
+        """Wait for a slot; return the token to use, since the connection may be gone by then.
+
+        A slot does not keep: whoever comes late to theirs, after a token was renewed or storage
+        was slow, would call together with the owner of another.
+        """
+        self._tokens.access_token(self._connection_id)  # what takes long, before the slot
+        began = self._take_slot()
+        token = self._tokens.access_token(self._connection_id)
+        if self._clock() - began > LATE_SECONDS:
+            self._take_slot(unused=1)
+            token = self._tokens.access_token(self._connection_id)
+        return token
+
+    def _take_slot(self, *, unused: int = 0) -> float:
+        self._budget.take(self._purpose, unused=unused)
+        began = self._clock()
         self.still_wanted()
-        return self._tokens.access_token(self._connection_id)
+        return began
 
     def _exchange(
         self,
@@ -427,9 +448,9 @@ class GivenToken:
 
     def rotate(self, connection_id: str, refused: str) -> str:
         """There is no newer one."""
-        raise self.give_up(connection_id)
+        raise self.give_up(connection_id, refused)
 
-    def give_up(self, connection_id: str) -> ReconnectRequired:
+    def give_up(self, connection_id: str, refused: str) -> ExportError:
         """Return the error; nothing is noted, since nothing was connected."""
         return ReconnectRequired("Constant Contact does not accept the tokens it just gave.")
 

@@ -43,8 +43,8 @@ def call_from_three_threads(desk: Desk, token: str) -> dict[str, list[str]]:
     slots = []
 
     class Remembering(Budget):
-        def take(self, purpose: Purpose) -> datetime:
-            slot = super().take(purpose)
+        def take(self, purpose: Purpose, *, unused: int = 0) -> datetime:
+            slot = super().take(purpose, unused=unused)
             slots.append(slot.isoformat())
             return slot
 

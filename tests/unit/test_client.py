@@ -48,7 +48,7 @@ class Keys:
         self.tokens.pop(0)
         return self.tokens[0]
 
-    def give_up(self, connection_id: str) -> ReconnectRequired:
+    def give_up(self, connection_id: str, refused: str) -> ReconnectRequired:
         self.given_up = True
         return ReconnectRequired("Refused.")
 
@@ -60,7 +60,8 @@ class Slots:
         self.taken: list[Purpose] = []
         self.pauses: list[float] = []
 
-    def take(self, purpose: Purpose) -> None:
+    def take(self, purpose: Purpose, *, unused: int = 0) -> None:
+        del self.taken[len(self.taken) - unused :]
         self.taken.append(purpose)
 
     def pause(self, seconds: float) -> None:
@@ -90,7 +91,13 @@ def slots() -> Slots:
 def client(stand_in: ConstantContact, keys: Keys, slots: Slots) -> Iterator[Client]:
     with stamina.set_testing(True, attempts=4):  # repeats do not wait
         yield Client(
-            "main", Transport(), keys, slots, api_url=stand_in.api_url, purpose=Purpose.RUN
+            "main",
+            Transport(),
+            keys,
+            slots,
+            api_url=stand_in.api_url,
+            purpose=Purpose.RUN,
+            clock=lambda: 0.0,
         )
 
 
@@ -190,6 +197,49 @@ class TestLookUps:
         with pytest.raises(ServiceUnavailable):
             client.lists()
         assert client.calls == 4
+
+
+class TestTurns:
+    @pytest.mark.parametrize(("late", "slots_taken"), [(0.05, 1), (0.15, 2)])
+    def test_whoever_comes_late_to_a_slot_takes_another(
+        self, stand_in: ConstantContact, late: float, slots_taken: int
+    ) -> None:
+        """The token took long, say; the day gets the slot back that was not used."""
+        taken: list[int] = []
+        moments = iter([0.0, late, late])
+
+        class Unused(Slots):
+            def take(self, purpose: Purpose, *, unused: int = 0) -> None:
+                taken.append(unused)
+
+        client = Client(
+            "main",
+            Transport(),
+            Keys(stand_in.issue_tokens()["access_token"]),
+            Unused(),
+            api_url=stand_in.api_url,
+            purpose=Purpose.RUN,
+            clock=lambda: next(moments),
+        )
+
+        client.activities()
+        assert taken == [0, 1][:slots_taken]
+
+    def test_what_takes_long_comes_before_the_slot(
+        self, client: Client, keys: Keys, slots: Slots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A token that has to be renewed is, while the slot is still to come."""
+        asked: list[int] = []
+        access_token = keys.access_token
+
+        def remember(connection_id: str) -> str:
+            asked.append(len(slots.taken))
+            return access_token(connection_id)
+
+        monkeypatch.setattr(keys, "access_token", remember)
+
+        client.activities()
+        assert asked == [0, 1]
 
 
 class TestLists:
