@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,6 @@ class Lease:
         self._since = since
         self._clock = clock
         self._released = threading.Event()
-        self._lost = False
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
@@ -46,7 +46,7 @@ class Lease:
 
         A process that was stalled knows by the time, before it can hear of its loss.
         """
-        if self._lost or self._clock() - self._since > SECONDS - CERTAIN:
+        if self._clock() - self._since > SECONDS - CERTAIN:
             raise Busy("The lease was lost to another worker, or nearly.")
 
     def release(self) -> None:
@@ -57,7 +57,7 @@ class Lease:
             with translated():
                 self._client.release()
         except (ExportError, ResourceExistsError, ResourceNotFoundError):
-            self._lost = True  # it ends by itself
+            pass  # it ends by itself
 
     def _renew(self) -> None:
         while not self._released.wait(_RENEWAL):
@@ -65,8 +65,10 @@ class Lease:
             try:
                 with translated():
                     self._client.renew()
-            except (ExportError, HttpResponseError):
-                self._lost = True
+            except ExportError:
+                continue  # it lasts for a while, and may be renewed until another worker has it
+            except HttpResponseError:
+                self._since = -math.inf
                 return
             self._since = since
 
