@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from shared import audit
-from shared.connections import Connection
+from shared.connections import Connection, ConnectionState
 from shared.constant_contact.client import Client
 from shared.errors import (
     Busy,
@@ -28,6 +28,7 @@ from shared.errors import (
     NothingToRetry,
     OtherPersonNeeded,
     Overtaken,
+    ReconnectRequired,
     RetryExpired,
     RetryOutdated,
     RunEnded,
@@ -278,7 +279,15 @@ class Jobs:
         except RunCancelled:
             self._close(turn, client, RunState.CANCELLED, turn.run.error)
         except TerminalError as error:
-            self._close(turn, client, RunState.FAILED, Problem.of(error))
+            self._close(turn, client, self._ending(turn.run, error), Problem.of(error))
+
+    def _ending(self, run: Run, error: TerminalError) -> RunState:
+        """Return how *run* ends for *error*: removing its connection cancels it."""
+        if isinstance(error, ReconnectRequired):
+            connection = self.connections.find(run.connection_id)
+            if connection is None or connection.state is ConnectionState.REMOVED:
+                return RunState.CANCELLED
+        return RunState.FAILED
 
     def _close(self, turn: Turn, client: Client, state: RunState, problem: Problem | None) -> None:
         """End the run before its time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from threading import Lock
 
 import pytest
 
@@ -12,6 +13,7 @@ from local.key_vault import KeyVault
 from shared.errors import AccessRefused, IdTaken, NotConnected, NotFound
 from shared.roles import LOCAL
 from shared.runs import Run, RunState
+from shared.sending import IN_FLIGHT
 from shared.steps import write_step
 from shared.tokens import TokenSet
 from tests.conftest import Figure
@@ -113,6 +115,42 @@ def is_stopped(app: App, run: Run, key_vault: KeyVault) -> bool:
 
 def audited(caplog: pytest.LogCaptureFixture, what: str) -> int:
     return sum(vars(record).get("what") == what for record in caplog.records)
+
+
+def test_removing_the_connection_while_a_run_sends_cancels_it(
+    app: App, constant_contact: ConstantContact, list_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eight batches, at most the three under way are taken; nothing is sent afterwards."""
+    names = [f"Segment{number}" for number in range(8)]
+    for name in names:
+        app.put_segment(name, [(f"{name}@example.com", "Ana", "Boston")])
+    segments = [{"name": n, "list_ids": [list_id], "format": {"header": True}} for n in names]
+    run = app.start(app.create_export(names[0], list_id, segments=segments))
+    app.step(1)
+    elsewhere = App(app.storage, app.vault_url, constant_contact, clock=app.clock)
+    access_token, turns = app.product.tokens.access_token, Lock()
+    sent: list[int] = []
+
+    def remove_after_the_first_batch(connection_id: str) -> str:
+        with turns:
+            if constant_contact.imports and not sent:
+                elsewhere.product.removal.remove("main", LOCAL)
+                sent.append(len(constant_contact.imports))
+        return access_token(connection_id)
+
+    monkeypatch.setattr(app.product.tokens, "access_token", remove_after_the_first_batch)
+    app.drain()
+
+    run = app.read(run)
+    assert run.state is RunState.CANCELLED
+    assert run.error is None or "was removed" in run.error.message
+    taken = len(constant_contact.imports)
+    assert taken <= sent[0] + IN_FLIGHT - 1 < len(names)
+    assert app.product.round.make() == "1 disabled"
+    app.drain()
+    assert len(constant_contact.imports) == taken
+    export, _ = app.product.exports.read(run.export_id)
+    assert export.disabled_reason == "connection_removed"
 
 
 def test_no_token_and_no_address_leaves_where_it_belongs(
