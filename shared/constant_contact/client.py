@@ -29,7 +29,7 @@ from shared.constant_contact.answers import (
 )
 from shared.constant_contact.budget import Purpose
 from shared.constant_contact.patience import attempts
-from shared.constant_contact.transport import UPLOAD_SECONDS, Bearer, Transport
+from shared.constant_contact.transport import Bearer, Transport
 from shared.errors import (
     ExportError,
     QuotaExceeded,
@@ -146,7 +146,7 @@ class Client:
             parse_activity,
             what="the import",
             acts=True,
-            read_seconds=UPLOAD_SECONDS,
+            uploads=True,
             files={"file": (file_name, csv, "text/csv")},
             data={"list_ids": ",".join(list_ids)},
         )

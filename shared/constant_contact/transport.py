@@ -18,6 +18,8 @@ from shared.errors import AnswerLost, ServiceUnavailable, SettingInvalid
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 UPLOAD_SECONDS = 60.0
+"""For connecting and sending together, and then for the answer: on a new connection, a body is
+sent under the connection's time limit."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -67,7 +69,7 @@ class Transport:
         credentials: Credentials,
         *,
         acts: bool,
-        read_seconds: float = READ_SECONDS,
+        uploads: bool = False,
         params: Mapping[str, str | int] | None = None,
         **content: Any,
     ) -> Answer:
@@ -75,6 +77,7 @@ class Transport:
 
         Args:
             acts: Whether the request changes something.
+            uploads: Whether its body is large.
             content: ``json``, ``data`` and ``files`` as `requests` takes them.
 
         Raises:
@@ -88,7 +91,7 @@ class Transport:
                 url,
                 auth=credentials,
                 params=params,
-                timeout=(CONNECT_SECONDS, read_seconds),
+                timeout=UPLOAD_SECONDS if uploads else (CONNECT_SECONDS, READ_SECONDS),
                 allow_redirects=False,
                 **content,
             )

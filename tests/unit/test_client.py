@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -385,6 +386,37 @@ class TestImport:
             with pytest.raises(ServiceUnavailable):
                 client.import_contacts("0.csv", CSV, ["any"])
         assert client.calls == 2
+
+    def test_an_upload_may_take_longer_than_connecting(
+        self, keys: Keys, slots: Slots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a new connection, too; this server is slow to begin to read."""
+        monkeypatch.setattr("shared.constant_contact.transport.CONNECT_SECONDS", 0.1)
+        with socket.create_server(("127.0.0.1", 0)) as slow:
+            url = f"http://127.0.0.1:{slow.getsockname()[1]}/v3"
+            client = Client("main", Transport(), keys, slots, api_url=url, purpose=Purpose.RUN)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(answer_late, slow, seconds=0.5)
+
+                activity = client.import_contacts("0.csv", b"x" * 16_000_000, ["any"])
+
+        assert activity.id == "a"
+
+
+def answer_late(server: socket.socket, seconds: float) -> None:
+    """Take one request *seconds* after its connection, and answer it."""
+    connection, _ = server.accept()
+    with connection:
+        threading.Event().wait(seconds)
+        received = b""
+        while not received.endswith(b"--\r\n"):
+            content = connection.recv(1_000_000)
+            if not content:
+                return  # the client has given up
+            received = received[-4:] + content
+        body = b'{"activity_id": "a", "state": "initialized"}'
+        head = f"HTTP/1.1 201 Created\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + body)
 
 
 class TestTokens:
