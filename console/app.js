@@ -19,6 +19,9 @@ const PAGES = [
   [/^connections\/([a-z0-9-]+)\/edit$/, "connection-form", "edit"],
 ];
 
+/** Why an account was not connected, where there is more to say than that. */
+const EXPLAINED = /^(account_unknown|consent_denied|invalid|no_refresh_token|other_account|setting_invalid)$/;
+
 let leaving = new AbortController();
 let first = true;
 
@@ -69,8 +72,7 @@ async function show() {
 function report(query) {
   const refused = query.get("not_connected");
   if (query.has("connected")) say(t("connected.done"), "good");
-  else if (refused) say(t(/^(consent_denied|other_account|invalid)$/.test(refused)
-    ? `connected.${refused}` : "connected.failed"), "bad");
+  else if (refused) say(t(EXPLAINED.test(refused) ? `connected.${refused}` : "connected.failed"), "bad");
   if (query.size) {
     history.replaceState(null, "", `${location.pathname}${location.hash || "#/connections"}`);
   }

@@ -125,7 +125,10 @@ export default {
   "connected.done": "Constant Contact is connected.",
   "connected.failed": "Constant Contact was not connected. Try again; if that does not help, look at the app's log.",
   "connected.consent_denied": "Constant Contact was not given the permission, so nothing was changed.",
-  "connected.other_account": "That is not the account that was connected before, so nothing was changed. Sign in with that one, or choose “Other account”.",
+  "connected.other_account": "That is not the account that was connected before, so this connection was not changed. Another connection of that account has to be connected again. Sign in with the account from before, or choose “Other account”.",
+  "connected.account_unknown": "The app may not see which account that is, so it may be another one than before. To connect it all the same, choose “Other account”.",
+  "connected.no_refresh_token": "Constant Contact gave no lasting access. The application registered there has to have the scope offline_access; then connect again.",
+  "connected.setting_invalid": "The app is not set up completely, or Constant Contact does not accept its client secret; the app's log says which.",
   "connected.invalid": "This sign-in was too old or used before. Connect again from here.",
 
   "exports.under": "Which segments go to which lists, and when.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import UTC, datetime
 from http.cookies import Morsel
@@ -28,6 +29,8 @@ from shared.errors import ExportError, NotFound
 from shared.exports import STANDARD_FIELDS
 from shared.ids import SLUG, DisplayName
 from shared.roles import Principal, Role, require_use
+
+log = logging.getLogger(__name__)
 
 bp = func.Blueprint()
 
@@ -245,6 +248,7 @@ def complete_authorization(req: func.HttpRequest) -> func.HttpResponse:
             state=given.state, code=given.code, error=given.error, session=_session(req)
         )
     except ExportError as error:
+        log.warning("an account was not connected: %s: %s", error.code, error)
         if "text/html" in req.headers.get("accept", ""):
             return _to_console(not_connected=error.code)
         return problem(error)

@@ -37,6 +37,12 @@ CONSENT_TEXT = (
 )
 """What an administrator accepts when a connection is made; kept with who and when."""
 
+CONNECT_ELSEWHERE = (
+    "Connect it here only if the other deployment is to give the account up: that disconnects it"
+    " there. For both to work, one of them needs an application of its own at Constant Contact."
+)
+"""What to do about a connection of another deployment."""
+
 _NAME: TypeAdapter[str] = TypeAdapter(DisplayName)
 _SLUG = re.compile(SLUG)
 
@@ -157,8 +163,7 @@ class Connection(_Part):
             code="another_deployment",
             message="Another deployment of this app made this connection. Renewing its tokens"
             " here would disconnect that one.",
-            action="To use the account here too, connect it here;"
-            " otherwise remove this connection or this copy of the app.",
+            action=CONNECT_ELSEWHERE,
             since=self.connected_at,
         )
         return self.having(state=ConnectionState.RECONNECT_REQUIRED, problem=problem)

@@ -23,7 +23,13 @@ from typing import Any, Self
 import stamina
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from shared.connections import Connection, Connections, ConnectionState, LinkedAccount
+from shared.connections import (
+    CONNECT_ELSEWHERE,
+    Connection,
+    Connections,
+    ConnectionState,
+    LinkedAccount,
+)
 from shared.constant_contact.oauth import REFRESH_LIFE, Grant, GrantRefused
 from shared.constant_contact.token_endpoint import TokenEndpoint
 from shared.errors import (
@@ -348,7 +354,7 @@ class Tokens:
             raise ReconnectRequired(
                 "The connection's tokens belong to another deployment of this app. Renewing them"
                 " here would disconnect that one.",
-                action="To use the account here too, connect it here.",
+                action=CONNECT_ELSEWHERE,
             )
         if tokens.account_id != _account_id(connection):
             raise ReconnectRequired(
