@@ -56,9 +56,14 @@ def _base_url(text: str) -> str:
     return url
 
 
+def _pairs(connection_string: str) -> dict[str, str]:
+    parts = connection_string.strip().rstrip(";").split(";")
+    return dict(part.partition("=")[::2] for part in parts)
+
+
 def _connection_string(text: str) -> str:
     """Return *text* if the SDK could make an account of it."""
-    pairs = dict(part.partition("=")[::2] for part in text.strip().rstrip(";").split(";"))
+    pairs = _pairs(text)
     named = pairs.keys() & {"AccountName", "BlobEndpoint"}
     proven = pairs.keys() & {"AccountKey", "SharedAccessSignature"}
     if pairs.get("UseDevelopmentStorage") != "true" and not (named and proven):
@@ -90,6 +95,16 @@ class StorageAccount(BaseModel):
     connection_string: str | None = None
     blob_service_uri: Url | None = None
     queue_service_uri: Url | None = None
+
+    @property
+    def name(self) -> str:
+        """The account's name, or its address where that does not begin with the name."""
+        pairs = _pairs(self.connection_string or "")
+        if "AccountName" in pairs:
+            return pairs["AccountName"]
+        address = (pairs.get("BlobEndpoint") or self.blob_service_uri or "").rstrip("/")
+        name, _, service = address.removeprefix("https://").partition(".")
+        return name if service.startswith("blob.") else address
 
 
 class Settings(BaseModel):
@@ -178,8 +193,9 @@ class Settings(BaseModel):
 
     @property
     def deployment_id(self) -> str:
-        """Tells this deployment from a copy of it: another site, vault or container differs."""
-        place = "|".join((self.website_site_name or "", self.key_vault_url, self.export_container))
+        """Tells this deployment from a copy of it, which has another site, vault or documents."""
+        documents = f"{self.exports.name}/{self.export_container}"
+        place = "|".join((self.website_site_name or "", self.key_vault_url, documents))
         return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 

@@ -79,11 +79,42 @@ def test_sign_in_cannot_be_switched_off_on_azure() -> None:
         read_settings({**GOOD, "SIGN_IN": "off", "WEBSITE_SITE_NAME": "func-1"})
 
 
-def test_a_copy_of_the_app_is_another_deployment() -> None:
-    here = read_settings({**GOOD, "WEBSITE_SITE_NAME": "func-1"})
-    there = read_settings({**GOOD, "WEBSITE_SITE_NAME": "func-2"})
+ACCOUNT = "DefaultEndpointsProtocol=https;AccountName=contoso;AccountKey=a2V5;"
 
-    assert here.deployment_id != there.deployment_id
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEBSITE_SITE_NAME", "func-2"),
+        ("KEY_VAULT_URL", "https://another.vault.azure.net"),
+        ("EXPORT_CONTAINER", "others"),
+        ("EXPORT_STORAGE", ACCOUNT.replace("contoso", "fabrikam")),
+    ],
+)
+def test_a_copy_of_the_app_is_another_deployment(name: str, value: str) -> None:
+    here = {**GOOD, "WEBSITE_SITE_NAME": "func-1", "EXPORT_STORAGE": ACCOUNT}
+
+    ids = {read_settings(each).deployment_id for each in (here, {**here, name: value})}
+    assert len(ids) == 2
+
+
+def test_another_way_into_the_same_account_is_the_same_deployment() -> None:
+    """A new key, a signature, or the managed identity."""
+    ways: list[dict[str, str]] = [
+        {"EXPORT_STORAGE": ACCOUNT},
+        {"EXPORT_STORAGE": ACCOUNT.replace("a2V5", "b3RoZXI=")},
+        {
+            "EXPORT_STORAGE": "BlobEndpoint=https://contoso.blob.core.windows.net/;"
+            "SharedAccessSignature=sv"
+        },
+        {
+            "EXPORT_STORAGE": "",
+            "EXPORT_STORAGE__blobServiceUri": "https://contoso.blob.core.windows.net",
+            "EXPORT_STORAGE__queueServiceUri": "https://contoso.queue.core.windows.net",
+        },
+    ]
+
+    assert len({read_settings({**GOOD, **way}).deployment_id for way in ways}) == 1
 
 
 def test_the_sample_has_every_setting_and_no_other() -> None:
