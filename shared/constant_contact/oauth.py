@@ -11,6 +11,7 @@ import hmac
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 from oauthlib.common import add_params_to_uri
@@ -39,6 +40,7 @@ REFRESH_LIFE = timedelta(days=180)
 """How long a refresh token may go unused; each use starts this anew."""
 
 _SHORTEST_LIFE = timedelta(hours=1)  # for an answer that does not say
+_LONGEST_LIFE = timedelta(days=30)  # of which nobody has heard
 
 
 class GrantRefused(ExportError):
@@ -168,13 +170,13 @@ def read_grant(answer: Answer, client_id: str, now: datetime) -> Grant:
     if answer.status >= 500:
         raise AnswerLost(f"Constant Contact answered {answer.status} to a token request.")
     try:
-        found = WebApplicationClient(client_id).parse_request_body_response(_object(answer.body))
+        content = _object(answer.body)
+        lifetime = _lifetime(content.pop("expires_in", None))
+        found = WebApplicationClient(client_id).parse_request_body_response(json.dumps(content))
         return Grant(
             access_token=str(found["access_token"]),
             refresh_token=str(found["refresh_token"]) if found.get("refresh_token") else None,
-            lifetime=timedelta(seconds=int(found["expires_in"]))
-            if found.get("expires_in")
-            else _SHORTEST_LIFE,
+            lifetime=lifetime,
             scope=" ".join(found.get("scope") or ()),
         )
     except InvalidGrantError:
@@ -196,9 +198,18 @@ def read_grant(answer: Answer, client_id: str, now: datetime) -> Grant:
         ) from None
 
 
-def _object(body: bytes) -> str:
-    """Return *body* as text, or raise what parsing raises if it is no JSON object."""
-    text = body.decode("utf-8")
-    if not isinstance(json.loads(text), dict):
+def _object(body: bytes) -> dict[str, Any]:
+    """Return *body* as a JSON object, or raise what parsing raises if it is none."""
+    content = json.loads(body.decode("utf-8"))
+    if not isinstance(content, dict):
         raise TypeError("a token answer is a JSON object")
-    return text
+    return content
+
+
+def _lifetime(seconds: object) -> timedelta:
+    """Return how long an access token lives: a number nobody can use must not cost the tokens."""
+    try:
+        lifetime = min(float(str(seconds)), _LONGEST_LIFE.total_seconds())
+    except ValueError:
+        return _SHORTEST_LIFE
+    return timedelta(seconds=lifetime) if lifetime > 0 else _SHORTEST_LIFE

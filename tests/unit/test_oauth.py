@@ -52,6 +52,29 @@ def test_a_grant_is_read_whole_and_its_life_is_believed() -> None:
     assert "contact_data" in grant.scope
 
 
+@pytest.mark.parametrize(
+    ("expires_in", "lifetime"),
+    [
+        ("28800", timedelta(hours=8)),
+        (10**12, timedelta(days=30)),
+        (float("inf"), timedelta(days=30)),
+        (float("nan"), timedelta(hours=1)),
+        (-1, timedelta(hours=1)),
+        ("soon", timedelta(hours=1)),
+        (None, timedelta(hours=1)),
+    ],
+)
+def test_a_life_that_cannot_be_believed_does_not_cost_the_tokens(
+    expires_in: object, lifetime: timedelta
+) -> None:
+    """The old ones have ended already."""
+    body = json.dumps(GRANT | {"expires_in": expires_in}).encode()
+    grant = read_grant(Answer(200, {}, body), "client", NOW)
+
+    assert grant.lifetime == lifetime
+    assert grant.refresh_token == "kQ2v"
+
+
 def test_a_grant_does_not_show_its_tokens() -> None:
     assert "kQ2v" not in repr(read(200, GRANT))
     assert "eyJraWQi" not in repr(read(200, GRANT))
@@ -69,7 +92,6 @@ def test_a_grant_does_not_show_its_tokens() -> None:
         (502, b"<html></html>", AnswerLost),
         (200, b"<html></html>", AnswerLost),
         (200, {"token_type": "Bearer"}, AnswerLost),
-        (200, GRANT | {"expires_in": "soon"}, AnswerLost),
     ],
 )
 def test_an_error_means_what_happens_next(
