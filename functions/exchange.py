@@ -280,10 +280,10 @@ def problem(error: ExportError) -> func.HttpResponse:
     status = status_of(error)
     detail = str(error)
     faults = tuple(FaultDocument(**vars(fault)) for fault in getattr(error, "faults", ()))
-    location = error.location if isinstance(error, Conflict) else None
+    location = error.location if isinstance(error, Conflict | ReconnectRequired) else None
     headers = dict(_SECURITY)
     match error:
-        case Conflict(location=str(path)):
+        case Conflict(location=str(path)) | ReconnectRequired(location=path):
             headers["Location"] = path
         case NotSignedIn():
             headers["WWW-Authenticate"] = "Bearer"
@@ -298,7 +298,7 @@ def problem(error: ExportError) -> func.HttpResponse:
         case _:
             pass
     if status >= 500:
-        log.warning("answered %s: %s", status, error.code)
+        log.warning("answered %s: %s: %s", status, error.code, error)
     document = ProblemDocument(
         title=HTTPStatus(status).phrase,
         status=status,

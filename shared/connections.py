@@ -388,7 +388,12 @@ class Connections:
 
         connection = self._update(connection_id, changed)
         if moved[0] and connection.problem == problem:
-            emit(Event.RECONNECT_REQUIRED, connection_id=connection_id, code=code)
+            emit(
+                Event.RECONNECT_REQUIRED,
+                connection_id=connection_id,
+                code=code,
+                location=ReconnectRequired.location,
+            )
         return ReconnectRequired(message, action=action)
 
     def note_replaced(self, account_id: str, by: str) -> None:

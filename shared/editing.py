@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,11 +24,14 @@ from shared.storage.documents import Records
 _OURS = ("disabled_reason", "updated_at", "updated_by")
 """Fields that the app writes; what a caller sends for them is passed over."""
 
+_OLD_NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
+_BLANK_LIST = "00000000-0000-0000-0000-000000000000"
+
 _BLANK: Mapping[str, Any] = {
     "id": "new",
     "display_name": "new",
     "connection_id": "none",
-    "segments": [{"name": "none", "list_ids": ["00000000-0000-0000-0000-000000000000"]}],
+    "segments": [{"name": "none", "list_ids": [_BLANK_LIST]}],
     "mapping": {"email": "none"},
 }
 """Stands in for fields that are not valid, so that the others can be checked all the same."""
@@ -64,6 +68,7 @@ class Editor:
             Invalid: With every fault at once.
             IdTaken: There is one of this id.
         """
+        content = self._with_list_ids(content, who)
         given = content.get("id")
         export_id = given if given is not None else self._free_id(content.get("display_name"))
         export = self._checked({**content, "id": export_id}, who)
@@ -83,6 +88,7 @@ class Editor:
         somebody types: whether the lists and custom fields exist and nobody else mirrors the
         lists is left to the save.
         """
+        content = _with_lists(content, lambda each: _BLANK_LIST if _is_old(each) else each)
         export, faults = _read({"id": "new", **content})
         connected = self._may_use(export.connection_id, who)
         return faults + _besides(faults, self._find_faults(export, connected=connected))
@@ -97,7 +103,7 @@ class Editor:
         """
         before, _ = self.exports.read(export_id)
         self._require_use(before.connection_id, who)
-        content = {**content, "id": export_id}
+        content = self._with_list_ids({**content, "id": export_id}, who)
         export = self._switched_off(before, content, who) or self._checked(content, who)
         etag = self.exports.replace(export_id, export, etag)
         audit.note(
@@ -123,6 +129,23 @@ class Editor:
         self.exports.delete(export_id, etag)
         self.forget(export_id)
         audit.note("export_deleted", who, before=_state(export), export_id=export.id)
+
+    def _with_list_ids(self, content: Mapping[str, Any], who: Principal) -> Mapping[str, Any]:
+        """Return *content* with the ids of lists that it names by their old numbers.
+
+        What is no number of a list stays, and is found fault with.
+        """
+        numbers: list[int] = []
+        _with_lists(content, lambda each: numbers.append(int(each)) if _is_old(each) else None)
+        connection_id = content.get("connection_id")
+        if not numbers or not isinstance(connection_id, str):
+            return content
+        if not self._may_use(connection_id, who):
+            return content
+        ids = self.client_for(connection_id).translate_list_ids(numbers)
+        return _with_lists(
+            content, lambda each: ids.get(int(each), each) if _is_old(each) else each
+        )
 
     def _free_id(self, display_name: object) -> str:
         wanted = slug(display_name if isinstance(display_name, str) else "")
@@ -235,6 +258,25 @@ def _read(content: Mapping[str, Any]) -> tuple[Export, list[Fault]]:
         if name in Export.model_fields and name not in _fields(faults)
     }
     return Export.model_validate({**_BLANK, **sound}), faults
+
+
+def _with_lists(content: Mapping[str, Any], change: Callable[[Any], Any]) -> Mapping[str, Any]:
+    """Return *content* with *change* made to each list that it names, wherever there are any."""
+    segments = content.get("segments")
+    if not isinstance(segments, list):
+        return content
+    changed = [
+        {**each, "list_ids": [change(one) for one in each["list_ids"]]}
+        if isinstance(each, Mapping) and isinstance(each.get("list_ids"), list)
+        else each
+        for each in segments
+    ]
+    return {**content, "segments": changed}
+
+
+def _is_old(list_id: object) -> bool:
+    """Say whether a list is named as it was before API version 3: by a number."""
+    return isinstance(list_id, str | int) and bool(_OLD_NUMBER.fullmatch(str(list_id)))
 
 
 def _besides(known: Sequence[Fault], found: Sequence[Fault]) -> list[Fault]:

@@ -218,9 +218,14 @@ class TroublePersists(TerminalError):
 
 
 class ReconnectRequired(TerminalError):
-    """The connection's consent or tokens are gone."""
+    """The connection's consent or tokens are gone.
+
+    Attributes:
+        location: Path of the console's page where an administrator connects it.
+    """
 
     code = "reconnect_required"
+    location: ClassVar[str] = "/console/#/connections"
     action = "An administrator has to connect the Constant Contact account again."
 
 
@@ -267,6 +272,10 @@ class RequestRefused(TerminalError):
         super().__init__(message, action=action)
         self.status = status
         self.request_id = request_id
+
+    def __str__(self) -> str:
+        sentence = super().__str__()
+        return f"{sentence} Its request id is {self.request_id}." if self.request_id else sentence
 
 
 class SegmentError(TerminalError):

@@ -279,6 +279,7 @@ class Jobs:
         except RunCancelled:
             self._close(turn, client, RunState.CANCELLED, turn.run.error)
         except TerminalError as error:
+            log.warning("run %s cannot go on: %s", turn.run.key, error)
             self._close(turn, client, self._ending(turn.run, error), Problem.of(error))
 
     def _ending(self, run: Run, error: TerminalError) -> RunState:

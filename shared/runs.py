@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
 
-from shared.errors import ExportError, TransitionRefused
+from shared.errors import ExportError, ReconnectRequired, TransitionRefused
 from shared.exports import Export
 from shared.segments.snapshots import Snapshot
 from shared.steps import Step, StepKind
@@ -172,16 +172,22 @@ class Waiting(_Part):
 
 
 class Problem(_Part):
-    """Why a run ended or holds: a code for programs, a sentence for people, what to do."""
+    """Why a run ended or holds: a code for programs, a sentence for people, what to do.
+
+    Attributes:
+        location: Path of the page where it can be done, where there is one.
+    """
 
     code: str
     message: str
     action: str = ""
+    location: str | None = None
 
     @classmethod
     def of(cls, error: ExportError) -> Self:
         """Return *error* as a run document says it."""
-        return cls(code=error.code, message=str(error), action=error.action)
+        location = error.location if isinstance(error, ReconnectRequired) else None
+        return cls(code=error.code, message=str(error), action=error.action, location=location)
 
 
 class Note(_Part):

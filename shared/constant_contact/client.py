@@ -432,7 +432,7 @@ class Client:
                 else "The consent lacks the scope contact_data; connect the account again."
             )
         return RequestRefused(
-            str(refusal), status=refusal.status, request_id=refusal.request_id, action=action
+            refusal.args[0], status=refusal.status, request_id=refusal.request_id, action=action
         )
 
 
