@@ -35,7 +35,8 @@ def trouble(constant_contact: ConstantContact) -> tuple[int, int]:
     faults.html("/v3/activities", method="GET", nth=(2,))
     faults.drop("/v3/activities", "before", method="GET", nth=(4,))
     faults.add(Fault(path="/v3/contact_lists/.*", status=503, nth=(1,)))
-    return 13, 6
+    faults.add(Fault(path=IMPORT, status=401, body={"error_key": "unauthorized"}, nth=(6,)))
+    return 14, 6
 
 
 def test_nothing_is_lost_and_few_calls_are_wasted(

@@ -18,6 +18,7 @@ from shared.steps import write_step
 from shared.tokens import TokenSet
 from tests.conftest import Figure
 from tests.runs.app import PEOPLE, App, Clock
+from tests.scenarios.secrecy import everything_of
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def test_no_token_and_no_address_leaves_where_it_belongs(
         for name in app.container.list_blob_names()
     }
     messages = [write_step(step) for step, _ in app.waits.sent]
-    logs = [record.getMessage() for record in caplog.records]
+    logs = [everything_of(record) for record in caplog.records]
     texts = [*documents.values(), *messages, *logs]
     assert not [text[:80] for text in texts if any(token in text for token in tokens)]
     assert not [text[:80] for text in texts if "@example.com" in text.lower()]

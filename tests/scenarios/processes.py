@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from azure.storage.blob import BlobLeaseClient
 
@@ -18,13 +18,16 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def workers(places: Places, task: str, count: int) -> Iterator[list[Process]]:
-    """Have *count* instances ready for *task*."""
+def workers(
+    places: Places, task: str, count: int, log: IO[str] | None = None
+) -> Iterator[list[Process]]:
+    """Have *count* instances ready for *task*, which write all that they log to *log*."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.scenarios.worker", task],
+            [sys.executable, "-m", "tests.scenarios.worker", task, *(["--log"] if log else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=log,
             text=True,
         )
         for _ in range(count)
@@ -41,9 +44,9 @@ def workers(places: Places, task: str, count: int) -> Iterator[list[Process]]:
             process.communicate()
 
 
-def kill_during(desk: Desk, task: str) -> None:
+def kill_during(desk: Desk, task: str, log: IO[str] | None = None) -> None:
     """Have an instance killed at a point of its *task*, and its lease run out."""
-    with workers(desk.places, task, 1) as processes:
+    with workers(desk.places, task, 1, log) as processes:
         assert run_all(processes) == [None]
         assert processes[0].wait() == -signal.SIGKILL
     lease = desk.container.get_blob_client("leases/connections/main")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from local.constant_contact import ConstantContact
+from local.key_vault import KeyVault
 from tests.conftest import Figure
 from tests.scenarios.desk import Desk
+from tests.scenarios.secrecy import search
 from tests.scenarios.test_connection import token_requests
 
 PROFILES = 1_000_000
@@ -14,9 +19,14 @@ ROWS = 39_999
 
 
 def test_a_million_profiles_lose_nothing_to_it(
-    connected: Desk, stand_in: ConstantContact, figure: Figure
+    connected: Desk,
+    stand_in: ConstantContact,
+    key_vault: KeyVault,
+    caplog: pytest.LogCaptureFixture,
+    figure: Figure,
 ) -> None:
-    """One refresh, and no batch lost or doubled."""
+    """One refresh, no batch lost or doubled, and no token let out."""
+    caplog.set_level(logging.DEBUG)
     stand_in.options.change(keep_files=False, latency=0.05)
     list_id = stand_in.add_list("Everybody")
     client = connected.client("main")
@@ -42,5 +52,6 @@ def test_a_million_profiles_lose_nothing_to_it(
     assert len(stand_in.members(list_id)) == PROFILES
     figure(
         f"expired during {PROFILES:,} profiles: {refused} answers 401, 1 refresh,"
-        f" {len(starts)} of {len(starts)} batches taken once, {PROFILES:,} members"
+        f" {len(starts)} of {len(starts)} batches taken once, {PROFILES:,} members;"
+        f" {search(connected, key_vault, caplog.records)}"
     )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 import traceback
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from local.constant_contact import ConstantContact, Fault
 from local.key_vault import KeyVault
-from shared.errors import ExportError
+from shared.errors import ExportError, ReconnectRequired
 from tests.conftest import Figure
-from tests.scenarios.desk import WHO, Desk, answer_of_consent
+from tests.scenarios.desk import SOON, WHO, Desk, answer_of_consent, at
+from tests.scenarios.processes import kill_during, run_all, workers
+from tests.scenarios.secrecy import documents_of, everything_of, let_out, search, tokens_in
 from tests.scenarios.test_connection import TOKEN_PATH
 
 
@@ -62,24 +65,51 @@ def test_no_token_gets_into_a_log_a_document_or_an_error(
         attempt(lambda: desk.remove("main"))
 
     secrets = {"stand-in-secret", "a key of the vault", answer["code"]}
-    for version in key_vault.versions("connection-main"):
-        try:
-            stored = json.loads(version)
-        except ValueError:
-            continue
-        secrets |= {stored["access_token"], stored["refresh_token"]}
-    state_and_nonce = {answer["state"], answer["state"].split(".")[0]}
-    documents = [desk.documents.read(path).content.decode() for path in desk.documents.paths("")]
-    logs = [f"{record.getMessage()} {vars(record)}" for record in caplog.records]
-    assert len(secrets) >= 3 + 2 * 4
+    secrets |= tokens_in(key_vault) | {answer["state"]}
+    documents = documents_of(desk)
+    logs = [everything_of(record) for record in caplog.records]
+    assert len(secrets) >= 4 + 2 * 4
     assert len(said) >= 5
     assert len(documents) >= 2
     assert len(logs) >= 100
-    for text in (*logs, *documents, *said):
-        for secret in secrets | state_and_nonce:
-            assert secret not in text
-            assert secret[:32] not in text or len(secret) < 32
+    assert let_out(secrets, [*logs, *documents, *said]) == []
     figure(
         f"{len(secrets)} secrets searched in {len(logs)} log records, {len(documents)} documents"
         f" and {len(said)} errors: none found"
     )
+
+
+@pytest.mark.parametrize("task", ["stop_after_mark", "stop_before_store", "stop_after_store"])
+def test_a_killed_instance_lets_no_token_out(
+    connected: Desk,
+    stand_in: ConstantContact,
+    key_vault: KeyVault,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    figure: Figure,
+    task: str,
+) -> None:
+    """Nor does the one that finds out what it has left."""
+    caplog.set_level(logging.DEBUG)
+    old = connected.tokens.access_token("main")
+    with (tmp_path / "log").open("w+") as log:
+        kill_during(connected, task, log)
+        with contextlib.suppress(ReconnectRequired):
+            at(connected, SOON).tokens.rotate("main", old)
+        log.seek(0)
+        figure(f"{task}: {search(connected, key_vault, caplog.records, log.read())}")
+
+
+def test_24_callers_that_meet_a_401_let_no_token_out(
+    connected: Desk,
+    stand_in: ConstantContact,
+    key_vault: KeyVault,
+    tmp_path: Path,
+    figure: Figure,
+) -> None:
+    with (tmp_path / "log").open("w+") as log:
+        with workers(connected.places, "call_from_eight_threads", 3, log) as processes:
+            stand_in.expire_access_tokens()
+            run_all(processes)
+        log.seek(0)
+        figure(f"8 threads x 3 processes: {search(connected, key_vault, [], log.read())}")

@@ -7,6 +7,7 @@ a second line, and answers with one line of JSON.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -20,12 +21,17 @@ from shared.errors import ExportError
 from shared.storage.secrets import Secrets
 from shared.tokens import TokenSet
 from tests.scenarios.desk import Desk, Places
+from tests.scenarios.secrecy import everything_of
 
 CONNECTION = "main"
 
 
 def main() -> None:
-    """Do the task named on the command line."""
+    """Do the task named on the command line; with ``--log`` write down all that is logged."""
+    if "--log" in sys.argv:
+        handler = logging.StreamHandler()
+        handler.format = everything_of  # type: ignore[method-assign]
+        logging.basicConfig(level=logging.DEBUG, handlers=[handler])
     desk = Desk(Places.from_json(sys.stdin.readline()))
     token = desk.tokens.access_token(CONNECTION)
     say("ready")
