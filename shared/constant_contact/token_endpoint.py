@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl
 
 from shared.constant_contact import oauth
 from shared.constant_contact.budget import Budget, Purpose
@@ -14,6 +13,8 @@ from shared.errors import NotFound
 from shared.storage.secrets import Secrets
 
 CLIENT_SECRET = "constant-contact-client-secret"  # noqa: S105 - its name in Key Vault
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class TokenEndpoint:
@@ -90,6 +91,6 @@ class TokenEndpoint:
     def _send(self, body: str, secret: str | None) -> oauth.Grant:
         credentials: Credentials = Public() if secret is None else Secret(self._client_id, secret)
         answer = self._transport.send(
-            "POST", f"{self._auth_url}/token", credentials, acts=True, data=dict(parse_qsl(body))
+            "POST", f"{self._auth_url}/token", credentials, acts=True, data=body, headers=_FORM
         )
         return oauth.read_grant(answer, self._client_id, self._now())

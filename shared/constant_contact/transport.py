@@ -78,7 +78,7 @@ class Transport:
         Args:
             acts: Whether the request changes something.
             uploads: Whether its body is large.
-            content: ``json``, ``data`` and ``files`` as `requests` takes them.
+            content: ``json``, ``data``, ``files`` and ``headers`` as `requests` takes them.
 
         Raises:
             ServiceUnavailable: It was certainly not sent, or only looks.
