@@ -431,7 +431,13 @@ class Connections:
 
     def note_removal_complete(self, connection_id: str) -> Connection:
         """Note that nothing of the removed connection is left to stop."""
-        return self._update(connection_id, lambda removed: removed.having(removal_complete=True))
+
+        def changed(connection: Connection) -> Connection:
+            if connection.state is not ConnectionState.REMOVED:
+                return connection  # made anew: another was faster
+            return connection.having(removal_complete=True)
+
+        return self._update(connection_id, changed)
 
     def _update(self, connection_id: str, change: Callable[[Connection], Connection]) -> Connection:
         self.read(connection_id)  # refuses what cannot be an id

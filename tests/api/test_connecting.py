@@ -6,24 +6,24 @@ import json
 import logging
 import re
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
 from local.constant_contact import Fault
 from tests.api.service import Service, problem_of
-from tests.scenarios.desk import answer_of_consent
 from tests.scenarios.secrecy import everything_of, let_out
 from tests.scenarios.test_connection import TOKEN_PATH
-
-BROWSER = {"Accept": "text/html,*/*"}
 
 
 def connect(service: Service, name: str) -> dict[str, str]:
     """Send a person through the consent of a connection; return what the console is told."""
-    url = service.call("POST", f"/api/connections/{name}/authorize", json={}).json()
-    answer = answer_of_consent(url["authorization_url"])
-    back = service.call("GET", f"/api/oauth/callback?{urlencode(answer)}", headers=BROWSER)
+    begun = service.call("POST", f"/api/connections/{name}/authorize", json={})
+    there = requests.get(begun.json()["authorization_url"], allow_redirects=False, timeout=10)
+    callback = f"/api/oauth/callback?{urlsplit(there.headers['Location']).query}"
+    cookie = begun.headers["Set-Cookie"].partition(";")[0]
+    back = service.call("GET", callback, headers={"Accept": "text/html,*/*", "Cookie": cookie})
     assert back.status_code == 302
     told = parse_qs(urlsplit(back.headers["Location"]).query)
     return {key: values[0] for key, values in told.items()}

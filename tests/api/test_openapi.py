@@ -134,6 +134,7 @@ def _connection(service: Service, name: str) -> dict[str, Any]:
 
 def _authorization(service: Service, name: str) -> dict[str, Any]:
     _connection(service, name)
+    service.app.constant_contact.options.change(encoded_account_id=f"account-of-{name}")
     begun = service.call("POST", f"/api/connections/{name}/authorize", json={})
     url = begun.json()["authorization_url"]
     back = requests.get(url, allow_redirects=False, timeout=10).headers["Location"]

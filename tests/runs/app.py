@@ -134,7 +134,8 @@ class App:
         self.reconnect(connection_id)
 
     def reconnect(self, connection_id: str = "main") -> None:
-        """Give consent for a connection."""
+        """Give consent for a connection, whose account is its own."""
+        self.constant_contact.options.change(encoded_account_id=f"account-of-{connection_id}")
         begun = self.product.authorizations.authorize(connection_id, "ada")
         back = requests.get(begun.url, allow_redirects=False, timeout=10).headers["Location"]
         values = parse_qs(urlsplit(back).query)
