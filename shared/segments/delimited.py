@@ -51,6 +51,8 @@ class DelimitedTable:
         self._file, dialect = snapshot.files[index], snapshot.dialects[index]
         pieces = streams.text(source, self._file)
         if not dialect.line_breaks:
+            # Which quotes are open depends on the delimiter, so it cannot be looked for.
+            dialect = dialect.model_copy(update={"delimiter": dialect.delimiter or ","})
             pieces = streams.closed_at_line_breaks(pieces, dialect.delimiter or ",", self._file)
         start = b""
         for piece in pieces:
