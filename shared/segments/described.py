@@ -42,10 +42,11 @@ def described_segments(source: SegmentSource, found: Finds, judge: Judge) -> Ite
             nowhere = Segment(entity.name, Layout.CDM_FOLDER, metadata.name, ())
             segment = by_name.pop(entity.name.casefold(), nowhere)
             described = _Described(source, metadata, folder, entity, model.modified)
+            segment = replace(segment, name=entity.name, trouble=entity.trouble)
             try:
-                yield described.judged(replace(segment, name=entity.name), judge)
+                yield segment if entity.trouble else described.judged(segment, judge)
             except SnapshotInvalid as error:
-                yield replace(segment, name=entity.name, trouble=error)
+                yield replace(segment, trouble=error)
         for segment in by_name.values():
             yield _unlisted(segment, metadata, judge)
 
@@ -198,7 +199,7 @@ def matched(pattern: Pattern, names: Sequence[str], folder: str) -> list[str]:
     expression = _glob(pattern.expression) if pattern.is_glob else pattern.expression
     try:
         found = pc.match_substring_regex(pa.array(below, pa.string()), f"^/?(?:{expression})$")
-    except pa.ArrowInvalid:
+    except ValueError:  # Arrow's among them
         raise SnapshotInvalid("A partition pattern is not an expression", file=folder) from None
     return [name for name, match in zip(names, found.to_pylist(), strict=True) if match]
 

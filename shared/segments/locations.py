@@ -13,7 +13,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from shared.errors import SnapshotInvalid
 
 LONGEST_NAME = 1024  # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# https://learn.microsoft.com/rest/api/storageservices/creating-a-snapshot-of-a-blob
+_BLOB_SNAPSHOT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{1,20}Z", re.ASCII)
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -51,17 +53,30 @@ def parse_location(text: str, container_url: str, folder: str, metadata: str) ->
         if not same or not path.startswith(root):
             raise _refused("points outside of the configured container", metadata)
         name = path[len(root) :]
-        snapshot = next(iter(parse_qs(parts.query).get("snapshot", ())), None)
+        snapshot = _blob_snapshot(parts.query, metadata)
     if (
         not name
         or len(name) > LONGEST_NAME
-        or _CONTROL.search(name)
+        or _UNFIT.search(name)
         or "\\" in name
         or posixpath.normpath(name) != name
         or name.startswith(("../", "/"))
     ):
         raise _refused("is not a plain path", metadata)
     return Location(name, snapshot)
+
+
+def _blob_snapshot(query: str, metadata: str) -> str | None:
+    """Return the time of a blob snapshot; it becomes a part of an address, so nothing else."""
+    try:
+        values = parse_qs(query, keep_blank_values=True).get("snapshot", [])
+    except ValueError:
+        raise _refused("is not an address", metadata) from None
+    if not values:
+        return None
+    if len(values) > 1 or not _BLOB_SNAPSHOT.fullmatch(values[0]):
+        raise _refused("names a blob snapshot that is not a time", metadata)
+    return values[0]
 
 
 def _host(netloc: str, scheme: str) -> str:

@@ -16,13 +16,17 @@ from shared.segments.models import (
     Partition,
     Pattern,
     items,
+    location,
+    objects,
     parse_columns,
     parse_dialect,
+    parse_entities,
     parse_json,
     parse_time,
     parse_traits,
+    text,
 )
-from shared.segments.snapshots import Column
+from shared.segments.snapshots import Column, Dialect
 
 MANIFEST_SUFFIX = ".manifest.cdm.json"
 
@@ -37,63 +41,75 @@ def parse_manifest(content: bytes, file: str, read: Callable[[str], bytes]) -> M
         SnapshotInvalid: It is not JSON, or has sub-manifests.
     """
     document = parse_json(content, file)
-    if items(document.get("subManifests")):
+    if document.get("subManifests"):
         raise SnapshotInvalid("Sub-manifests are not read", file=file)
     return Model(
         file,
-        tuple(
-            _entity(entity, file, read)
-            for entity in items(document.get("entities"))
-            if isinstance(entity.get("entityName"), str)
+        parse_entities(
+            document,
+            "entities",
+            "entityName",
+            lambda entity, name: _entity(entity, name, file, read),
+            file,
         ),
         parse_time(document.get("lastFileModifiedTime")),
     )
 
 
-def _entity(entity: Mapping[str, Any], file: str, read: Callable[[str], bytes]) -> Entity:
-    path, _, definition = _local(str(entity.get("entityPath", ""))).partition(".cdm.json/")
+def _entity(
+    entity: Mapping[str, Any], name: str, file: str, read: Callable[[str], bytes]
+) -> Entity:
+    path, _, definition = _local(text(entity.get("entityPath")) or "").partition(".cdm.json/")
     columns: tuple[Column, ...] = ()
     if path:
-        document = parse_json(read(f"{path}.cdm.json"), f"{path}.cdm.json")
+        path = f"{path}.cdm.json"
+        document = parse_json(read(path), path)
         columns = parse_columns(
-            attribute
-            for found in items(document.get("definitions"))
-            if found.get("entityName") in (definition, entity["entityName"])
-            for attribute in _attributes(found.get("hasAttributes"))
+            [
+                attribute
+                for found in items(document.get("definitions"))
+                if found.get("entityName") in (definition, name)
+                for attribute in _attributes(found, path)
+            ],
+            path,
         )
-    listed = entity.get("dataPartitions")
-    partitions = tuple(
-        Partition(_local(partition["location"]), _dialect(partition, file))
-        for partition in items(listed)
-        if isinstance(partition.get("location"), str)
-    )
+    listed = objects(entity, "dataPartitions", file)
+    located = ((partition, location(partition, file)) for partition in listed or ())
     return Entity(
-        name=entity["entityName"],
+        name,
         columns=columns,
-        partitions=partitions if isinstance(listed, list) else None,
-        patterns=tuple(_patterns(items(entity.get("dataPartitionPatterns")), file)),
+        partitions=None
+        if listed is None
+        else tuple(
+            Partition(_local(where), _dialect(partition, file))
+            for partition, where in located
+            if where
+        ),
+        patterns=tuple(_patterns(objects(entity, "dataPartitionPatterns", file) or [], file)),
     )
 
 
 def _patterns(patterns: list[dict[str, Any]], file: str) -> Iterator[Pattern]:
     for pattern in patterns:
-        glob, expression = pattern.get("globPattern"), pattern.get("regularExpression")
-        chosen = glob if isinstance(glob, str) else expression
-        if isinstance(chosen, str):
-            root = _local(str(pattern.get("rootLocation", "")))
-            yield Pattern(root, chosen, chosen is glob, _dialect(pattern, file))
+        glob, expression = text(pattern.get("globPattern")), text(pattern.get("regularExpression"))
+        if not glob and not expression:
+            raise SnapshotInvalid("A partition pattern has no expression", file=file)
+        root = _local(text(pattern.get("rootLocation")) or "")
+        yield Pattern(root, glob or expression or "", bool(glob), _dialect(pattern, file))
 
 
-def _dialect(part: Mapping[str, Any], file: str) -> Any:
+def _dialect(part: Mapping[str, Any], file: str) -> Dialect:
     return parse_dialect((parse_traits(part.get("exhibitsTraits")),), file)
 
 
-def _attributes(attributes: object) -> Iterator[dict[str, Any]]:
+def _attributes(definition: Mapping[str, Any], file: str) -> Iterator[dict[str, Any]]:
     """Yield attributes, those within groups too."""
-    for attribute in items(attributes):
+    waiting = (objects(definition, "hasAttributes", file) or [])[::-1]
+    while waiting:
+        attribute = waiting.pop()
         group = attribute.get("attributeGroupReference")
         if isinstance(group, dict):
-            yield from _attributes(group.get("members"))
+            waiting += (objects(group, "members", file) or [])[::-1]
         else:
             yield attribute
 

@@ -6,7 +6,9 @@ Every optional member may be missing. Members that nothing here needs are ignore
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +22,8 @@ MODEL_NAME = "model.json"
 LARGEST_BYTES = 32 * 2**20
 
 _CSV_TRAIT = "is.partition.format.csv"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DATE_ANNOTATIONS = frozenset({"ci:CustomTimestampFormat", "ci:CustomDateFormat"})
 _UTF8 = frozenset({"utf-8", "utf8", "65001"})
 _UTF16 = frozenset({"utf-16", "utf16", "utf-16le", "utf-16be", "unicode", "1200", "1201"})
@@ -45,13 +49,19 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Entity:
-    """A table; *partitions* is None where the metadata does not list any, not even none."""
+    """A table as metadata describes it.
+
+    Attributes:
+        partitions: None where the metadata does not list any, not even none.
+        trouble: Why the description cannot be relied on; None if it can.
+    """
 
     name: str
-    columns: tuple[Column, ...]
-    partitions: tuple[Partition, ...] | None
+    columns: tuple[Column, ...] = ()
+    partitions: tuple[Partition, ...] | None = None
     patterns: tuple[Pattern, ...] = ()
     date_patterns: tuple[str, ...] = ()
+    trouble: SnapshotInvalid | None = None
 
 
 @dataclass(frozen=True)
@@ -70,17 +80,54 @@ def parse_model(content: bytes, file: str) -> Model:
         SnapshotInvalid: It is not JSON, or says something that cannot be read.
     """
     document = parse_json(content, file)
-    entities = items(document.get("entities", document.get("tables")))
     declared = _date_patterns(document)
     return Model(
         file,
-        tuple(
-            _entity(entity, declared, file)
-            for entity in entities
-            if entity.get("$type") != "ReferenceEntity" and isinstance(entity.get("name"), str)
+        parse_entities(
+            document,
+            "entities" if "entities" in document else "tables",
+            "name",
+            lambda entity, name: _entity(entity, name, declared, file),
+            file,
         ),
         parse_time(document.get("modifiedTime")),
     )
+
+
+def parse_entities(
+    document: Mapping[str, Any],
+    member: str,
+    name_member: str,
+    parse: Callable[[Mapping[str, Any], str], Entity],
+    file: str,
+) -> tuple[Entity, ...]:
+    """Return the tables that have a name; trouble with one is its own alone.
+
+    Raises:
+        SnapshotInvalid: There is no array of tables.
+    """
+    listed = document.get(member, [])
+    if not isinstance(listed, list):
+        raise SnapshotInvalid(f'"{member}" is not an array', file=file)
+    named = [
+        (name, entity)
+        for entity in items(listed)
+        if entity.get("$type") != "ReferenceEntity"
+        and (name := text(entity.get(name_member)))
+        and not _CONTROL.search(name)
+    ]
+    times = Counter(name.casefold() for name, _ in named)
+
+    def parsed(name: str, entity: Mapping[str, Any]) -> Entity:
+        if times[name.casefold()] > 1:
+            twice = SnapshotInvalid("The metadata has two tables of this name", file=file)
+            return Entity(name, trouble=twice)
+        try:
+            return parse(entity, name)
+        except SnapshotInvalid as error:
+            return Entity(name, trouble=error)
+
+    return tuple(parsed(name, entity) for name, entity in named)
 
 
 def parse_json(content: bytes, file: str) -> dict[str, Any]:
@@ -94,27 +141,63 @@ def parse_json(content: bytes, file: str) -> dict[str, Any]:
     return document
 
 
+def text(value: object) -> str | None:
+    """Return a JSON text without outer blanks; None if it is none, or none in Unicode."""
+    return value.strip() if isinstance(value, str) and not _SURROGATE.search(value) else None
+
+
 def items(value: object) -> list[dict[str, Any]]:
     """Return the objects of a JSON array; what is no object is passed over."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def parse_columns(attributes: Iterable[Mapping[str, Any]]) -> tuple[Column, ...]:
-    """Return the attributes that have a name."""
-    return tuple(
-        Column(name=attribute["name"], type=str(attribute.get("dataType", "string")).lower())
-        for attribute in attributes
-        if isinstance(attribute.get("name"), str)
-    )
+def objects(described: Mapping[str, Any], member: str, file: str) -> list[dict[str, Any]] | None:
+    """Return an array of objects, None if the member is missing.
+
+    Raises:
+        SnapshotInvalid: It is something else: passing over it could leave out files or columns.
+    """
+    value = described.get(member)
+    if value is None:
+        return None
+    found = items(value)
+    if not isinstance(value, list) or len(found) < len(value):
+        raise SnapshotInvalid(f'"{member}" is not an array of objects', file=file)
+    return found
 
 
-def parse_dialect(settings: Iterable[Mapping[str, Any]], file: str) -> Dialect:
-    """Return the dialect that *settings* declare, the later ones winning."""
-    merged: dict[str, Any] = {}
+def parse_columns(attributes: Sequence[Mapping[str, Any]], file: str) -> tuple[Column, ...]:
+    """Return the attributes as columns.
+
+    Raises:
+        SnapshotInvalid: One has no name, so there is no telling which column is which.
+    """
+    columns = []
+    for attribute in attributes:
+        name, kind = text(attribute.get("name")), text(attribute.get("dataType"))
+        if not name:
+            raise SnapshotInvalid("The metadata has a column without a name", file=file)
+        columns.append(Column(name=name, type=(kind or "string").lower()))
+    return tuple(columns)
+
+
+def parse_dialect(settings: Sequence[Mapping[str, Any]], file: str) -> Dialect:
+    """Return the dialect that *settings* declare, the later ones winning.
+
+    Raises:
+        SnapshotInvalid: A setting is not of its kind.
+    """
+    merged: dict[str, object] = {}
     for setting in settings:
-        merged |= {str(name): value for name, value in setting.items() if value is not None}
-    encoding = str(merged.get("encoding", "utf-8")).strip().lower()
-    if encoding not in _UTF8 | _UTF16:
+        merged |= {name: value for name, value in setting.items() if value not in (None, "")}
+
+    def word(name: str, default: str) -> str:
+        value = merged.get(name, default)
+        if not isinstance(value, str):
+            raise SnapshotInvalid(f'The metadata\'s "{name}" is not a text', file=file)
+        return value.strip().lower()
+
+    if word("encoding", "utf-8") not in _UTF8 | _UTF16:
         raise SnapshotInvalid(
             "The metadata says that files are neither UTF-8 nor UTF-16",
             file=file,
@@ -122,10 +205,12 @@ def parse_dialect(settings: Iterable[Mapping[str, Any]], file: str) -> Dialect:
         )
     delimiter = merged.get("delimiter")
     try:
-        return Dialect(
-            header=_boolean(merged.get("columnHeaders")),
-            delimiter="\t" if delimiter == r"\t" else delimiter or None,
-            line_breaks=not str(merged.get("quoteStyle", "")).lower().endswith("none"),
+        return Dialect.model_validate(
+            {
+                "header": _boolean(merged.get("columnHeaders"), file),
+                "delimiter": "\t" if delimiter == r"\t" else delimiter,
+                "line_breaks": not word("quoteStyle", "").endswith("none"),
+            }
         )
     except ValidationError:
         raise SnapshotInvalid(
@@ -137,9 +222,10 @@ def parse_traits(traits: object) -> dict[str, Any]:
     """Return the arguments of the CSV trait, which win over ``fileFormatSettings``."""
     arguments: dict[str, Any] = {}
     for trait in items(traits):
-        if str(trait.get("traitReference", "")).lower() == _CSV_TRAIT:
+        if (text(trait.get("traitReference")) or "").lower() == _CSV_TRAIT:
             for argument in items(trait.get("arguments")):
-                arguments[str(argument.get("name"))] = argument.get("value")
+                if name := text(argument.get("name")):
+                    arguments[name] = argument.get("value")
     return arguments
 
 
@@ -152,41 +238,54 @@ def parse_time(value: object) -> datetime | None:
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
-def _entity(entity: Mapping[str, Any], declared: tuple[str, ...], file: str) -> Entity:
-    listed = entity.get("partitions")
-    partitions = tuple(
-        Partition(
-            partition["location"],
-            parse_dialect(
-                (
-                    partition.get("fileFormatSettings") or {},
-                    parse_traits(partition.get("cdm:traits")),
-                ),
-                file,
-            ),
-        )
-        for partition in items(listed)
-        if isinstance(partition.get("location"), str)
-    )
+def _entity(entity: Mapping[str, Any], name: str, declared: tuple[str, ...], file: str) -> Entity:
+    listed = objects(entity, "partitions", file)
+    located = ((partition, location(partition, file)) for partition in listed or ())
     return Entity(
-        name=entity["name"].strip(),
-        columns=parse_columns(items(entity.get("attributes"))),
-        partitions=partitions if isinstance(listed, list) else None,
+        name,
+        columns=parse_columns(objects(entity, "attributes", file) or (), file),
+        partitions=None
+        if listed is None
+        else tuple(
+            Partition(where, _dialect(partition, file)) for partition, where in located if where
+        ),
         date_patterns=(*_date_patterns(entity), *declared),
     )
 
 
+def location(partition: Mapping[str, Any], file: str) -> str | None:
+    """Return where a partition lies; None, as the format has it, for one that lies nowhere.
+
+    Raises:
+        SnapshotInvalid: The location is not a text.
+    """
+    where = partition.get("location")
+    if where is not None and not isinstance(where, str):
+        raise SnapshotInvalid("The location of a partition is not a text", file=file)
+    return where
+
+
+def _dialect(partition: Mapping[str, Any], file: str) -> Dialect:
+    settings = partition.get("fileFormatSettings")
+    if settings is not None and not isinstance(settings, dict):
+        raise SnapshotInvalid('"fileFormatSettings" is not an object', file=file)
+    return parse_dialect((settings or {}, parse_traits(partition.get("cdm:traits"))), file)
+
+
 def _date_patterns(annotated: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
-        annotation["value"]
+        pattern
         for annotation in items(annotated.get("annotations"))
-        if annotation.get("name") in _DATE_ANNOTATIONS and isinstance(annotation.get("value"), str)
+        if text(annotation.get("name")) in _DATE_ANNOTATIONS
+        and (pattern := text(annotation.get("value")))
     )
 
 
-def _boolean(value: object) -> bool | None:
+def _boolean(value: object, file: str) -> bool | None:
     """Return a JSON boolean, or one written as text, as Microsoft's own files have it."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return value
-    words = {"true": True, "false": False}
-    return words.get(value.strip().lower()) if isinstance(value, str) else None
+    word = value.strip().lower() if isinstance(value, str) else None
+    if word not in ("true", "false"):
+        raise SnapshotInvalid('The metadata\'s "columnHeaders" is not a boolean', file=file)
+    return word == "true"

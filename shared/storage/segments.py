@@ -50,7 +50,12 @@ class SegmentContainer:
         blob = self._container.get_blob_client(name, snapshot=snapshot)
         try:
             with translated():
-                return _file(blob.get_blob_properties())
+                try:
+                    return _file(blob.get_blob_properties())
+                except HttpResponseError as error:
+                    if error.status_code == 400:  # no time that a snapshot can have
+                        return None
+                    raise
         except ResourceNotFoundError:
             return None
 

@@ -92,6 +92,7 @@ def test_a_blob_snapshot_is_read_as_it_was(
     assert file is not None
     assert container.read(file, 0, 6) == b"before"
     assert container.file_at("a.csv", "2020-01-01T00:00:00.0000000Z") is None
+    assert container.file_at("a.csv", "2020-99-99T99:99:99.0000000Z") is None, "no trouble of all"
 
 
 def test_the_time_is_the_storages_own(container: SegmentContainer) -> None:
