@@ -20,6 +20,9 @@ FEW_VALUES = 0.05
 LARGEST_FALL = 0.2
 """So far the share may fall from one run to the next."""
 
+FEW_EXCLUDED = 0.01
+"""A smaller share of the rows may cease to be excluded without a question."""
+
 MOST_PEOPLE = 1_000_000
 """More than the built-in connector takes: probably not what somebody wants to be billed for."""
 
@@ -35,6 +38,7 @@ def find_concerns(run: Run, before: Run | None) -> list[Problem]:
     found = [*_emptiness(run.export, run.counts, before), *_quality(run.counts, before)]
     found += [*_columns(run, before), *_size(run.export.guard, run.counts, before)]
     found += _age(run, before)
+    found = [*_exclusions(run, before), *found]
     return [Problem(code=code, message=message, action=_ACTION) for code, message in found]
 
 
@@ -89,6 +93,27 @@ def _size(guard: Guard, now: Counts, before: Run | None) -> Iterator[tuple[str, 
             yield "segment_grew", f"The segment grew from {old} people to {new}."
     if new > MOST_PEOPLE >= old:
         yield "segment_large", f"The segment has {new} people, more than {MOST_PEOPLE}."
+
+
+def _exclusions(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:
+    """Whom an excluded segment no longer names, or not so that it can be read, would be sent."""
+    limit = run.export.guard.max_shrink_percent
+    known = {old.segment: old for old in before.exclusions} if before else {}
+    for now in run.exclusions:
+        old = known.get(now.segment)
+        name = f"The excluded segment {now.segment}"
+        if not now.addresses and (old is None or old.addresses):
+            yield "exclusion_empty", f"{name} holds nobody."
+        elif old and 100 * (old.addresses - now.addresses) > limit * old.addresses:
+            people = f"from {old.addresses} addresses to {now.addresses}"
+            yield "exclusion_shrank", f"{name} shrank {people}."
+        if now.unusable > (old.unusable if old else 0):
+            yield "exclusion_unusable", f"{name} has {now.unusable} rows that keep nobody out."
+    if before and run.export.exclude_segments == before.export.exclude_segments:
+        now_out, once_out = run.counts.excluded, before.counts.excluded
+        fewer = once_out - now_out
+        if 100 * fewer > limit * once_out and fewer > FEW_EXCLUDED * run.counts.read:
+            yield "excluded_fell", f"{now_out} people are kept out, last time {once_out}."
 
 
 def _age(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:

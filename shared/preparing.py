@@ -34,6 +34,7 @@ from shared.runs import (
     PREPARED,
     Batch,
     Counts,
+    Exclusion,
     ListCheck,
     Mirror,
     PinnedSnapshot,
@@ -110,8 +111,10 @@ class Preparing:
         with _Staging(turn, self.ledger, source) as staging:
             counts = prepare(source, order, staging, memory=memory)
             staging.commit()
-        turn.note(lambda run: run.having(filled=counts.filled))
-        return Counts(**{name: n for name, n in vars(counts).items() if name != "filled"})
+        exclusions = tuple(Exclusion(**vars(exclusion)) for exclusion in counts.exclusions)
+        turn.note(lambda run: run.having(filled=counts.filled, exclusions=exclusions))
+        beside = ("filled", "exclusions")
+        return Counts(**{name: n for name, n in vars(counts).items() if name not in beside})
 
     def _choose_route(
         self, run: Run, counts: Counts, recollection: Recollection | None

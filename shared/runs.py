@@ -315,6 +315,14 @@ class Audit(_Part):
     at: AwareDatetime
 
 
+class Exclusion(_Part):
+    """What an excluded segment held: rows that keep somebody out, and *unusable* ones."""
+
+    segment: str
+    addresses: NonNegativeInt
+    unusable: NonNegativeInt = 0
+
+
 class Run(_Part):
     """The record of one run, kept in ``runs/<export_id>/<id>/run.json``.
 
@@ -354,6 +362,7 @@ class Run(_Part):
     mirror: Mirror | None = None
     plan: Plan | None = None
     filled: dict[str, int] = Field(default_factory=dict)
+    exclusions: tuple[Exclusion, ...] = ()
     notes: tuple[Note, ...] = ()
     audit: tuple[Audit, ...] = ()
     calls: NonNegativeInt = 0

@@ -78,10 +78,40 @@ class Order:
     identity: str | None = None
     previous_identity: str | None = None
 
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Every column that is read → what the rejects call it."""
+        named: dict[str, str] = {}
+        for name, column in self.mapping.items():
+            named.setdefault(column, name)
+        consent = self.consent.column if self.consent else None
+        for other in (consent, self.newest_by, self.identity, self.previous_identity):
+            if other is not None:
+                named.setdefault(other, other)
+        return named
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """What an excluded segment held.
+
+    Attributes:
+        addresses: Rows with a good address: these people are not sent.
+        unusable: Rows that keep nobody out, as they are malformed or hold no good address,
+            though they hold something; each has a line in the rejects.
+    """
+
+    segment: str
+    addresses: int
+    unusable: int
+
 
 @dataclass
 class Counts:
-    """Rows by fate, under the names of the run document, and values changed in staged rows."""
+    """Rows of the segments that are sent by fate, under the names of the run document.
+
+    Values are counted over all rows that would be sent, those that are unchanged included.
+    """
 
     read: int = 0
     missing_email: int = 0
@@ -94,6 +124,7 @@ class Counts:
     shortened_values: int = 0
     left_out_values: int = 0
     filled: dict[str, int] = field(default_factory=dict)
+    exclusions: list[Exclusion] = field(default_factory=list)
 
     def note_filled(self, names: Sequence[str], columns: Sequence[Text]) -> None:
         """Count the values of each field that are not empty."""
@@ -182,12 +213,12 @@ def prepare(
     """
     seed = secrets.randbits(64) if seed is None else seed
     preparation = _Preparation(source, order, sink, memory, seed)
+    sink.rejects(rejects.HEADER)
     for snapshot in order.excluded:
         preparation.exclude(snapshot)
     if order.newest_by is not None:
         for segment, audience in enumerate(order.audiences):
             preparation.note_dates(segment, audience.snapshot)
-    sink.rejects(rejects.HEADER)
     number = 0
     for segment, audience in enumerate(order.audiences):
         snapshot = audience.snapshot
@@ -229,19 +260,24 @@ class _Preparation:
             with_excluded=bool(order.excluded),
             by_date=order.newest_by is not None,
         )
-        consent = [order.consent.column] if order.consent else []
-        newest_by = [order.newest_by] if order.newest_by else []
-        self._deciding = [order.mapping[EMAIL], *consent, *newest_by]
+        self._email = order.mapping[EMAIL]
 
     def exclude(self, snapshot: Snapshot) -> None:
-        """Keep the people of a segment out."""
-        for rows in read_columns(self._source, snapshot, [self._order.mapping[EMAIL]]):
-            judged = addresses.judged(rows.columns.column(0))
+        """Keep the people of a segment out; rows that keep nobody out go to the rejects."""
+        good = unusable = 0
+        for rows in read_columns(self._source, snapshot, [self._email]):
+            judged = addresses.judged(rows.columns.column(self._email))
             self._people.exclude(self._hashes(judged, judged.faults == 0))
+            faults = judged.faults.copy()
+            faults[faults == Reason.EMAIL_MISSING.number] = 0  # somebody who cannot be written to
+            self._refuse(_Stretch(rows, judged, faults), snapshot)
+            good += int((judged.faults == 0).sum())
+            unusable += int((faults != 0).sum()) + len(rows.malformed)
+        self.counts.exclusions.append(Exclusion(snapshot.segment, good, unusable))
 
     def note_dates(self, segment: int, snapshot: Snapshot) -> None:
         """Read a segment once for the newest row of each person."""
-        for rows in read_columns(self._source, snapshot, self._deciding):
+        for rows in read_columns(self._source, snapshot, list(self._order.columns)):
             stretch = self._judged(rows)
             hashes = self._hashes(stretch.judged, stretch.sendable)
             self._people.note_date(segment, hashes, self._seconds(stretch, snapshot))
@@ -249,23 +285,23 @@ class _Preparation:
     def lines(self, segment: int, snapshot: Snapshot, encoder: Encoder) -> Iterator[Lines]:
         """Yield what is staged of a segment; every other row goes to the rejects."""
         order = self._order
-        names = [*self._deciding, *(order.mapping[name] for name in encoder.fields)]
-        names += [name for name in (order.identity, order.previous_identity) if name]
-        for rows in read_columns(self._source, snapshot, names):
+        for rows in read_columns(self._source, snapshot, list(order.columns)):
             stretch = self._judged(rows)
             sendable = stretch.sendable
             verdict = self._people.decide(
                 segment,
                 self._hashes(stretch.judged, sendable),
-                self._seconds(stretch, snapshot) if self._order.newest_by else None,
+                self._seconds(stretch, snapshot) if order.newest_by else None,
             )
             stretch.reasons[_among(sendable, verdict.excluded)] = Reason.EXCLUDED.number
             stretch.reasons[_among(sendable, verdict.duplicate)] = Reason.DUPLICATE.number
 
             chosen = _among(sendable, verdict.in_full)
             emails = texts.picked(stretch.judged.text, chosen)
-            fields = rows.columns.columns[len(self._deciding) :][: len(encoder.fields)]
-            values = [texts.picked(column, chosen) for column in fields]
+            values = [
+                texts.picked(rows.columns.column(order.mapping[name]), chosen)
+                for name in encoder.fields
+            ]
             lines, shortened, left_out = encoder.lines(emails, values)
             self.counts.add(shortened_values=shortened, left_out_values=left_out)
             self.counts.note_filled(encoder.fields, values)
@@ -279,15 +315,16 @@ class _Preparation:
             if self._memory is not None:
                 known = (stretch.judged.faults == 0) & (stretch.reasons != 0)
                 self._memory.present(segment, texts.picked(stretch.judged.keys, known))
-            self._reject(stretch, snapshot)
+            self.counts.add(read=len(stretch.reasons) + len(rows.malformed))
+            self.counts.add(**self._refuse(stretch, snapshot))
 
     def _judged(self, rows: Rows) -> _Stretch:
-        judged = addresses.judged(rows.columns.column(0))
+        judged = addresses.judged(rows.columns.column(self._email))
         reasons = judged.faults.copy()
         for column in rows.columns.columns:
             reasons[texts.holding(column, "\0")] = Reason.NUL.number
-        if self._order.consent is not None:
-            refused = ~self._order.consent.given(rows.columns.column(1))
+        if (consent := self._order.consent) is not None:
+            refused = ~consent.given(rows.columns.column(consent.column))
             reasons[refused & (reasons == 0)] = Reason.NO_CONSENT.number
         return _Stretch(rows, judged, reasons)
 
@@ -296,7 +333,7 @@ class _Preparation:
 
     def _seconds(self, stretch: _Stretch, snapshot: Snapshot) -> Seconds:
         """Return the dates of the sendable rows."""
-        column = stretch.rows.columns.column(len(self._deciding) - 1)
+        column = stretch.rows.columns.column(self._order.newest_by)
         read = dates.parsed(texts.trimmed(column), snapshot.date_patterns)
         seconds: Seconds = np.where(read.known, read.seconds, NO_DATE)[stretch.sendable]
         return seconds
@@ -335,34 +372,47 @@ class _Preparation:
         order = self._order
         if order.identity is None:
             return None
-        columns = (
-            rows.columns.columns[-2:] if order.previous_identity else rows.columns.columns[-1:]
-        )
-        now, *before = (texts.trimmed(texts.picked(column, chosen)) for column in columns)
-        return Identities(now, before[0] if before else None)
 
-    def _reject(self, stretch: _Stretch, snapshot: Snapshot) -> None:
-        rows, reasons = stretch.rows, stretch.reasons
-        self.counts.add(read=len(reasons) + len(rows.malformed), **rejects.fates(reasons))
+        def ids(name: str) -> Text:
+            return texts.trimmed(texts.picked(rows.columns.column(name), chosen))
+
+        before = order.previous_identity
+        return Identities(ids(order.identity), ids(before) if before else None)
+
+    def _refuse(self, stretch: _Stretch, snapshot: Snapshot) -> dict[str, int]:
+        """Write the rejects of a stretch and return them by fate."""
+        rows, malformed = stretch.rows, stretch.rows.malformed
         place = rejects.Place(snapshot.segment, snapshot.files[rows.file].name)
         refused = ~stretch.sendable
         if refused.any():
-            found = reasons[refused]
-            fields = texts.repeated(EMAIL, found.size)
-            values = texts.picked(rows.columns.column(0), refused)
-            if (consent := self._order.consent) is not None:
-                lacking = pa.array(found == Reason.NO_CONSENT.number)
-                fields = pc.if_else(lacking, consent.column, fields)
-                given = texts.picked(rows.columns.column(1), refused)
-                values = pc.if_else(lacking, given, values)
+            found = stretch.reasons[refused]
+            fields, values = self._at_fault(rows, refused, found)
             self._sink.rejects(place.lines(rows.records[refused], fields, found, values))
-        if rows.malformed:
-            count = len(rows.malformed)
-            found = np.full(count, Reason.ROW_MALFORMED.number, np.uint8)
-            self.counts.add(**rejects.fates(found))
-            nothing = texts.repeated("", count)
-            records = np.array(rows.malformed, np.int64)
-            self._sink.rejects(place.lines(records, nothing, found, nothing))
+        misshapen = np.full(len(malformed), Reason.ROW_MALFORMED.number, np.uint8)
+        if malformed:
+            nothing = texts.repeated("", len(malformed))
+            records = np.array(malformed, np.int64)
+            self._sink.rejects(place.lines(records, nothing, misshapen, nothing))
+        return rejects.fates(np.concatenate((stretch.reasons, misshapen)))
+
+    def _at_fault(self, rows: Rows, refused: Mask, found: Reasons) -> tuple[Text, Text]:
+        """Return the field that the reason of each *refused* row is about, and its value."""
+        fields = texts.repeated(EMAIL, found.size)
+        values = texts.picked(rows.columns.column(self._email), refused)
+
+        def name(column: str, field: str, at: Mask, mark: str = "") -> None:
+            nonlocal fields, values
+            if at.any():
+                some = texts.picked(rows.columns.column(column), refused)
+                chosen = pa.array(at & texts.holding(some, mark) if mark else at)
+                fields = pc.if_else(chosen, field, fields)
+                values = pc.if_else(chosen, some, values)
+
+        if (consent := self._order.consent) is not None:
+            name(consent.column, consent.column, found == Reason.NO_CONSENT.number)
+        for column, called in self._order.columns.items():
+            name(column, called, found == Reason.NUL.number, "\0")
+        return fields, values
 
 
 def _among(rows: Mask, chosen: Mask) -> Mask:

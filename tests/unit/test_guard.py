@@ -8,7 +8,7 @@ import pytest
 
 from shared.exports import Guard, Mode
 from shared.guard import find_concerns, find_removal_concern
-from shared.runs import Counts, Run
+from shared.runs import Counts, Exclusion, Run
 from tests.documents import a_run, an_export
 
 
@@ -57,6 +57,39 @@ def test_a_field_that_many_had_and_nobody_has_is_held() -> None:
     assert codes(run({"first_name": 0, "city": 0}, read=100, staged=100), before) == [
         "column_empty"
     ]
+
+
+def excluding(addresses: int, unusable: int = 0, excluded: int = 0, name: str = "Opted_Out") -> Run:
+    return a_run(
+        export=an_export(exclude_segments=(name,)),
+        counts=Counts(read=1000, excluded=excluded, staged=1000 - excluded),
+        exclusions=(Exclusion(segment=name, addresses=addresses, unusable=unusable),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "held"),
+    [
+        (excluding(100), None, []),
+        (excluding(0), None, ["exclusion_empty"]),
+        (excluding(0), excluding(100), ["exclusion_empty"]),
+        (excluding(0), excluding(0), []),
+        (excluding(0), excluding(100, name="Other"), ["exclusion_empty"]),
+        (excluding(70), excluding(100), []),
+        (excluding(69), excluding(100), ["exclusion_shrank"]),
+        (excluding(100, 1), None, ["exclusion_unusable"]),
+        (excluding(100, 3), excluding(100, 2), ["exclusion_unusable"]),
+        (excluding(100, 2), excluding(100, 2), []),
+        (excluding(100, excluded=1), excluding(100, excluded=90), ["excluded_fell"]),
+        (excluding(100, excluded=1), excluding(100, excluded=10), []),
+        (a_run(counts=Counts(read=9, staged=9)), excluding(90, excluded=90), []),
+    ],
+)
+def test_an_excluded_segment_that_lets_people_through_is_held(
+    now: Run, before: Run | None, held: list[str]
+) -> None:
+    """What a person has approved once is not asked again; another order is another matter."""
+    assert [code for code in codes(now, before) if "exclu" in code] == held
 
 
 def test_more_than_a_million_people_are_held_once() -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contacts.preparation import Audience, Consent, Identities, Order, prepare
+from shared.contacts.preparation import Audience, Consent, Exclusion, Identities, Order, prepare
 from shared.contacts.texts import Mask, Text
 from shared.errors import SnapshotChanged, SnapshotInvalid
 from shared.segments.snapshots import Snapshot
@@ -144,6 +144,36 @@ def test_people_of_an_excluded_segment_are_not_sent() -> None:
     assert (counts.read, counts.excluded) == (2, 1)
 
 
+def test_rows_of_an_excluded_segment_that_keep_nobody_out_are_in_the_rejects() -> None:
+    """They may be people who must not be written to, so none of them passes without a word."""
+    out = "EMail,FirstName\nana@example.com,Ana\nbo@example.com,Bo, Jr\ncy@example.com.,Cy\n,Di\n"
+    container = Container(
+        {
+            "all.csv": written([("ana@example.com", "Ana"), ("bo@example.com", "Bo")]),
+            "out.csv": out,
+            "none.csv": "",
+        }
+    )
+    order = Order(
+        (Audience(pinned(container, "all.csv"), ("l",)),),
+        MAPPING,
+        excluded=(pinned(container, "out.csv"), pinned(container, "none.csv")),
+        consent=Consent("FirstName", frozenset({"ana", "bo"})),
+    )
+    shelf = Shelf()
+
+    counts = prepare(container, order, shelf)
+
+    assert [(r["segment"], r["row"], r["field"], r["reason"]) for r in shelf.rejected] == [
+        ("out.csv", "4", "email", "email_invalid"),
+        ("out.csv", "3", "", "row_malformed"),
+        ("all.csv", "2", "email", "excluded"),
+    ]
+    assert counts.exclusions == [Exclusion("out.csv", 1, 2), Exclusion("none.csv", 0, 0)]
+    assert (counts.read, counts.excluded, counts.invalid) == (2, 1, 0)
+    assert counts.adds_up
+
+
 class TestNewest:
     """With a date column the newest row of a person is sent, not the first."""
 
@@ -238,6 +268,21 @@ class TestNewest:
 
         assert shelf.origins == [{"file": 0, "record": 3}]
         assert shelf.reasons == [(2, "no_consent")]
+
+    def test_a_row_with_a_damaged_value_does_not_win(self) -> None:
+        """Whatever column the damage is in, and the reject names that one."""
+        shelf = self.prepared(
+            "a",
+            [
+                ("ana@example.com", "Ana", "2026-01-01"),
+                ("ana@example.com", "A\0na", "2026-02-01"),
+            ],
+        )
+
+        assert shelf.contacts == [{"email": "ana@example.com", "first_name": "Ana"}]
+        [reject] = shelf.rejected
+        assert (reject["row"], reject["reason"]) == ("3", "nul_character")
+        assert (reject["field"], reject["value"]) == ("first_name", "A***")
 
 
 class Remembered:
