@@ -45,8 +45,14 @@ class Judge:
     now: datetime
     quiet: timedelta
 
-    def judged(self, segment: Segment, snapshot: Snapshot) -> Segment:
-        """Return *segment* with *snapshot*, or with what is in its way."""
+    def judged(
+        self, segment: Segment, snapshot: Snapshot, since: datetime | None = None
+    ) -> Segment:
+        """Return *segment* with *snapshot*, or with what is in its way.
+
+        Args:
+            since: Last write to anything the copy rests on; to its files if it is not given.
+        """
         cold = next((file for file in snapshot.files if file.tier == "Archive"), None)
         if cold is not None:
             return replace(
@@ -57,8 +63,8 @@ class Judge:
                     action="Move the segment's files to the hot, cool or cold tier.",
                 ),
             )
-        if self.now - snapshot.complete_since < self.quiet:
-            return self.waiting(segment, "Its files were written a moment ago")
+        if self.now - (since or snapshot.complete_since) < self.quiet:
+            return self.waiting(segment, "It was written a moment ago")
         return replace(segment, snapshot=snapshot)
 
     def patient(self, files: Iterable[SourceFile]) -> bool:

@@ -105,7 +105,9 @@ class _Described:
             notes = ("The metadata lists an older copy; the newest folder is read.",)
         default = next((dialect for _, dialect in listed.values()), Dialect())
         dialects = tuple(here.get(file.name, (None, default))[1] for file in segment.files)
-        return judge.judged(segment, self._snapshot(segment, dialects, notes))
+        snapshot = self._snapshot(segment, dialects, notes)
+        unlisted = tuple(sorted(there - {file.name for file in segment.files}))
+        return judge.judged(segment, snapshot.model_copy(update={"unlisted": unlisted}))
 
     def _as_listed(self, segment: Segment, listed: _Listed, judge: Judge) -> Segment:
         """Judge the files that the metadata lists, wherever they are in the container."""
@@ -125,7 +127,9 @@ class _Described:
             why = f"The metadata lists {len(files) - len(found)} files that are not there"
             return judge.waiting(segment, why)
         dialects = tuple(dialect for _, dialect in listed.values())
-        return judge.judged(segment, self._snapshot(segment, dialects))
+        # The metadata is a part of the copy: what it lists may still be changing.
+        since = written([*found, self.metadata])
+        return judge.judged(segment, self._snapshot(segment, dialects), since)
 
     def _listed(self) -> _Listed:
         """Return the listed files by name and blob snapshot."""
@@ -168,7 +172,8 @@ class _Described:
         notes = ("The metadata lists no files: the segment is empty.",)
         snapshot = self._snapshot(segment, (), notes)
         since = max(self.modified, self.metadata.modified)
-        return judge.judged(segment, snapshot.model_copy(update={"complete_since": since}))
+        snapshot = snapshot.model_copy(update={"complete_since": since})
+        return judge.judged(segment, snapshot, since)
 
     def _snapshot(
         self, segment: Segment, dialects: tuple[Dialect, ...], notes: tuple[str, ...] = ()

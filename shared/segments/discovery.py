@@ -13,7 +13,7 @@ from datetime import timedelta
 from shared.errors import SnapshotChanged, SnapshotInvalid
 from shared.segments.completeness import Judge, Segment, dated_segment
 from shared.segments.described import described_segments
-from shared.segments.listings import DATA, DATED, Finds, in_order, is_data, written
+from shared.segments.listings import DATA, DATED, Finds, in_order, is_part_of, written
 from shared.segments.snapshots import Dialect, Layout, Snapshot
 from shared.segments.source import SegmentSource
 
@@ -82,13 +82,8 @@ def confirm(source: SegmentSource, snapshot: Snapshot) -> None:
     within = {name for name in pinned if name.startswith(snapshot.path)}
     if any(name not in now or now[name].etag != pinned[name] for name in within):
         raise SnapshotChanged(f"A file of {snapshot.segment} changed since the run began.")
-    if snapshot.path.endswith("/") and any(
-        is_data(file)
-        and "/" not in name[len(snapshot.path) :]
-        and name not in pinned
-        and file.modified > snapshot.complete_since
-        for name, file in now.items()
-    ):
+    late = now.keys() - pinned.keys() - set(snapshot.unlisted)
+    if snapshot.path.endswith("/") and any(is_part_of(snapshot.path, name) for name in late):
         raise SnapshotChanged(f"A file of {snapshot.segment} came late.")
 
 

@@ -79,8 +79,11 @@ class Finds:
         return any(path.startswith(folder) for folder in self.models)
 
 
-def is_data(file: SourceFile) -> bool:
-    return bool(DATA.search(file.name))
+def is_part_of(folder: str, name: str) -> bool:
+    """Tell whether a file of this name, directly in *folder*, would be one of its partitions."""
+    base = name.removeprefix(folder)
+    apart = _STAMPED.match(base) and not DATED.match(name)  # a segment of its own
+    return "/" not in base and bool(DATA.search(base)) and not apart
 
 
 def written(files: Iterable[SourceFile]) -> datetime:

@@ -113,6 +113,37 @@ def test_a_partition_that_is_not_listed_is_waited_for_and_then_left_out() -> Non
     assert snapshot is not None
     assert len(snapshot.files) == 2
     assert snapshot.notes
+    confirm(container, snapshot)
+    container.write(f"{folder()}Spring_Renewals_4.csv", ROWS)
+    with pytest.raises(SnapshotChanged, match="late"):
+        confirm(container, snapshot)
+
+
+def test_a_flat_file_beside_a_folder_of_files_is_no_late_part_of_it() -> None:
+    container = Container({"in/Leads/a.csv": ROWS})
+    container.wait(hours=1)
+    container.write("in/Leads/Weekly_1613059542.csv", ROWS)
+    container.wait(hours=1)
+
+    leads, weekly = find_segments(container, "in/", QUIET)
+
+    assert (leads.name, weekly.name) == ("Leads", "Weekly")
+    assert leads.snapshot is not None
+    confirm(container, leads.snapshot)
+
+
+def test_metadata_that_was_just_written_is_waited_for_where_it_makes_the_copy() -> None:
+    """The files it lists are old, and the list itself may still grow."""
+    container = Container({"lake/a.csv": ROWS, "lake/b.csv": ROWS})
+    container.wait(hours=1)
+    container.write("lake/model.json", model(entity("Lapsed", COLUMNS, [partition("lake/a.csv")])))
+
+    with pytest.raises(SegmentIncomplete):
+        newest(container, "Lapsed")
+    container.wait(minutes=10)
+    snapshot = newest(container, "Lapsed")
+    assert snapshot is not None
+    assert snapshot.complete_since == container.listed["lake/a.csv"].modified
 
 
 def test_metadata_that_lags_behind_is_waited_for_and_then_noted() -> None:
