@@ -8,11 +8,13 @@ from __future__ import annotations
 import gzip
 import io
 import multiprocessing
+import random
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +25,7 @@ from hypothesis import strategies as st
 from shared.contacts.batches import BatchFile
 from shared.contacts.preparation import Audience, Order, prepare
 from shared.errors import SnapshotInvalid
+from shared.segments.pages import Chunk, Unpacking
 from shared.segments.source import SourceFile
 from tests.unit.containers import Container, snapshot_of
 
@@ -116,6 +119,77 @@ def parquet_bomb_of_rows() -> Container:
     return Container({"segment": sink.getvalue()})
 
 
+def parquet_of(names: Any, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    emails = [f"p{n}@example.com" for n in range(len(names))]
+    table = pa.table({"EMail": emails, "FirstName": names})
+    pq.write_table(table, sink, compression="zstd", write_statistics=False, **options)
+    return sink.getvalue()
+
+
+def parquet_of_one_long_value_for_many_rows(length: int) -> Container:
+    """In the file it stands once; every row would get a copy of its own."""
+    rows = pa.repeat(pa.scalar(0, pa.int32()), 20_000)
+    names = pa.DictionaryArray.from_arrays(rows, pa.array(["x" * length]))
+    return Container({"segment": parquet_of(names)})
+
+
+def parquet_of_a_value_too_long_for_many_rows() -> Container:
+    return parquet_of_one_long_value_for_many_rows(2 * MB)
+
+
+def parquet_of_a_value_just_not_too_long() -> Container:
+    """No attack, but 2.4 GB of text in a file of a few kilobytes."""
+    return parquet_of_one_long_value_for_many_rows(120_000)
+
+
+def parquet_of_one_page(megabytes: int) -> bytes:
+    return parquet_of(
+        pa.array(["x" * MB] * megabytes), use_dictionary=False, data_page_size=2**31 - 1
+    )
+
+
+def parquet_of_a_huge_page() -> Container:
+    return Container({"segment": parquet_of_one_page(300)})
+
+
+def parquet_of_a_huge_page_that_its_footer_denies() -> Container:
+    data = parquet_of_one_page(300)
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    told = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(1).total_uncompressed_size
+    denied = data[footer:].replace(zigzag(told), zigzag(10**6, len(zigzag(told))))
+    return Container({"segment": data[:footer] + denied})
+
+
+def zigzag(number: int, width: int = 0) -> bytes:
+    """Return a number as Thrift writes it, in *width* bytes at least."""
+    number <<= 1
+    out: list[int] = []
+    while number > 127 or len(out) < width - 1:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def parquet_of_wide_rows() -> Container:
+    """No attack: small row groups of values that are wide all the same."""
+    sink = io.BytesIO()
+    rows = 100
+    names = pa.array([random.Random(n).randbytes(60_000).hex() for n in range(rows)])
+    emails = [f"p{n}@example.com" for n in range(rows)]
+    table = pa.table({"EMail": emails, "FirstName": names})
+    with pq.ParquetWriter(sink, table.schema, use_dictionary=False) as file:
+        for _ in range(20):
+            file.write_table(table)
+    return Container({"segment": sink.getvalue()})
+
+
+def parquet_of_repeated_beginnings() -> Container:
+    names = pa.array(["x" * 60_000] * 20_000)
+    encoding = {"FirstName": "DELTA_BYTE_ARRAY"}
+    return Container({"segment": parquet_of(names, use_dictionary=False, column_encoding=encoding)})
+
+
 def parquet_of_large_row_groups() -> Container:
     """No attack: one group of a million rows, to be read in stretches."""
     sink = io.BytesIO()
@@ -155,6 +229,12 @@ ATTACKS: dict[Callable[[], Container], str] = {
     parquet_huge_footer: "footer of 4294967295 bytes is not read",
     parquet_many_columns: "more than 10000 columns",
     parquet_of_large_row_groups: "",
+    parquet_of_a_value_too_long_for_many_rows: "a value is longer than 1048576 bytes",
+    parquet_of_a_value_just_not_too_long: "",
+    parquet_of_a_huge_page: "a column has 314574033 bytes",
+    parquet_of_a_huge_page_that_its_footer_denies: "a column unpacks to more than 67108864 bytes",
+    parquet_of_wide_rows: "",
+    parquet_of_repeated_beginnings: "is encoded as DELTA_BYTE_ARRAY",
 }
 
 
@@ -205,6 +285,43 @@ def test_an_attack_is_an_error_in_bounded_memory(make: Callable[[], Container]) 
     assert bool(message) == bool(ATTACKS[make])
     assert file == ("segment" if message else "")
     assert grown < 150 * MB
+
+
+def column_of(data: bytes) -> bytes:
+    """Return the pages of the second column of a file."""
+    chunk = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(1)
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    return data[start : start + chunk.total_compressed_size]
+
+
+PLAIN_PAGES = column_of(parquet_of(["A", "B"] * 500, use_dictionary=False, data_page_size=100))
+CODED_PAGES = column_of(parquet_of(["A", "B"] * 500))
+
+
+@given(st.sampled_from([PLAIN_PAGES, CODED_PAGES]), st.lists(st.integers(1, 200), min_size=1))
+def test_pages_are_followed_however_their_bytes_come(pages: bytes, sizes: list[int]) -> None:
+    """In pieces of any size, and in pieces that are read twice."""
+    whole, parts = Chunk(100, 100 + len(pages)), Chunk(100, 100 + len(pages))
+    whole.follow(0, bytes(100) + pages, MB)
+    start = 0
+    for size in (*sizes, len(pages)):
+        parts.follow(100 + start, pages[start : start + size], MB)
+        parts.follow(100 + start, pages[start : start + size], MB)
+        start += size
+
+    assert whole.at == parts.at == 100 + len(pages)
+    assert whole.unpacked == parts.unpacked
+
+
+@pytest.mark.parametrize(
+    ("pages", "start"),
+    [(PLAIN_PAGES + CODED_PAGES, 0), (PLAIN_PAGES, 1), (b"\x99" * 100, 0), (b"\x15\x00\x00", 0)],
+    ids=["a late dictionary", "a page passed over", "no header", "no sizes"],
+)
+def test_pages_that_cannot_be_followed_are_refused(pages: bytes, start: int) -> None:
+    """A glance at the first page would not show what comes with a later dictionary."""
+    with pytest.raises(Unpacking):
+        Chunk(0, len(pages)).follow(start, pages, MB)
 
 
 def _parquet() -> bytes:
