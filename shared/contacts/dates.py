@@ -2,7 +2,8 @@
 
 Accepted are ISO 8601, years first with slashes, and the US order ``M/D/YYYY``, each with
 or without a time, which is ignored. A day-first date is read only where the metadata
-declares its pattern; it is never guessed.
+declares its pattern; it is never guessed, nor is it read month first where the metadata
+says that days come first or that the culture is another.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ _TIME = (
     r"(?:[T ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"
     r"(?: ?(?P<half>[AaPp])[Mm])?(?: ?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2}))?)?$"
 )
-_SHAPES = (
+_YEAR_FIRST = (
     r"^(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})" + _TIME,
-    r"^(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})" + _TIME,
     r"^(?P<year>\d{4})/(?P<month>\d{1,2})/(?P<day>\d{1,2})" + _TIME,
 )
+_MONTH_FIRST = r"^(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})" + _TIME
+_MONTH_FIRST_CULTURE = "en-us"
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 
 # What Java-style letters of a declared pattern stand for; the order tells long from short.
@@ -67,18 +69,27 @@ class Dates:
     known: Mask
 
 
-def parsed(column: Text, patterns: Sequence[str] = ()) -> Dates:
-    """Return what each value of a trimmed column says.
+def shapes(patterns: Sequence[str] = (), culture: str | None = None) -> tuple[str, ...]:
+    """Return the expressions that dates are read by, in the order they are tried.
 
     Args:
         patterns: Declared in Java style (``dd.MM.yyyy``), tried first.
+        culture: Declared; ``en-US`` is assumed where none is.
     """
+    declared = [shape for pattern in patterns if (shape := _shape(pattern)) is not None]
+    other_order = (culture or _MONTH_FIRST_CULTURE).casefold() != _MONTH_FIRST_CULTURE
+    if other_order or any(map(_is_day_first, patterns)):
+        return (*declared, *_YEAR_FIRST)
+    return (*declared, *_YEAR_FIRST, _MONTH_FIRST)
+
+
+def parsed(column: Text, shapes: Sequence[str] | None = None) -> Dates:
+    """Return what each value of a trimmed column says, read by *shapes* or the usual ones."""
     count = len(column)
     parts = {name: np.zeros(count, np.int64) for name in ("year", "month", "day", "seconds")}
     known = np.zeros(count, np.bool_)
     left = np.flatnonzero(~texts.empty(column))
-    shapes = [shape for pattern in patterns if (shape := _shape(pattern)) is not None]
-    for shape in (*shapes, *_SHAPES):
+    for shape in USUAL if shapes is None else shapes:
         if not left.size:
             break
         some = column if left.size == count else column.take(pa.array(left))
@@ -142,6 +153,12 @@ def _days(year: Numbers, month: Numbers, day: Numbers) -> Numbers:
     return days
 
 
+def _is_day_first(pattern: str) -> bool:
+    """Tell whether a Java-style pattern has the day before the month, whatever else it holds."""
+    letters = re.sub("'[^']*'", "", pattern)
+    return -1 < letters.find("d") < letters.find("M")
+
+
 def _shape(pattern: str) -> str | None:
     """Return the expression for a Java-style pattern, None if it uses letters not known here."""
     shape, rest = "", pattern
@@ -163,3 +180,6 @@ def _shape(pattern: str) -> str | None:
     if len(names) != len(set(names)) or not {"year", "month", "day"} <= set(names):
         return None
     return f"^{shape}$"
+
+
+USUAL = shapes()

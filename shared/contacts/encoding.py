@@ -37,8 +37,6 @@ TEXT_LIMITS: Mapping[str, int] = {
 # A telephone number cut off is another number, so a longer one is left out.
 LONGEST_PHONE = 25
 
-FIELDS = (EMAIL, *TEXT_LIMITS, "phone", "birthday", "anniversary")
-
 _PLAIN_NUMBER = r"^-?\d{1,30}(\.\d{1,30})?$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _TRUE = ("true", "1", "yes")
@@ -67,7 +65,7 @@ class Encoder:
         self,
         mapping: Mapping[str, str],
         custom_fields: Mapping[str, str] | None = None,
-        date_patterns: Sequence[str] = (),
+        date_shapes: Sequence[str] = dates.USUAL,
     ) -> None:
         """Prepare for a mapping.
 
@@ -75,10 +73,10 @@ class Encoder:
             mapping: Field to column, the keys as in the export document.
             custom_fields: Type of each custom field by its name at Constant Contact
                 (``string``, ``date``, ``number``, …); text where it is not named.
-            date_patterns: Java-style patterns the metadata declares.
+            date_shapes: What dates are read by; see `dates.shapes`.
         """
         self._types = custom_fields or {}
-        self._patterns = tuple(date_patterns)
+        self._shapes = date_shapes
         self.fields = tuple(field for field in mapping if field != EMAIL)
         self.headings = (EMAIL, *(name for field in self.fields for name in _headings(field)))
         names = texts.quoted(pa.array(self.headings, pa.string())).to_pylist()
@@ -114,12 +112,12 @@ class Encoder:
             case "phone":
                 return _whole(column, LONGEST_PHONE)
             case "birthday":
-                return _birthday(column, self._patterns)
+                return _birthday(column, self._shapes)
             case "anniversary":
-                return _date(column, self._patterns)
+                return _date(column, self._shapes)
         match self._types.get(field.removeprefix(CUSTOM), "string"):
             case "date":
-                return _date(column, self._patterns)
+                return _date(column, self._shapes)
             case "number" | "currency":
                 return _sieved(column, _PLAIN_NUMBER, _plain_number)
             case "boolean":
@@ -146,8 +144,8 @@ def _whole(column: Text, limit: int) -> Cells:
     return Cells((texts.quoted(kept),), 0, int(long.sum()))
 
 
-def _date(column: Text, patterns: Sequence[str]) -> Cells:
-    read = dates.parsed(column, patterns)
+def _date(column: Text, shapes: Sequence[str]) -> Cells:
+    read = dates.parsed(column, shapes)
     year = pc.utf8_lpad(pa.array(read.year).cast(pa.string()), 4, "0")
     month = pc.utf8_lpad(pa.array(read.month).cast(pa.string()), 2, "0")
     day = pc.utf8_lpad(pa.array(read.day).cast(pa.string()), 2, "0")
@@ -158,8 +156,8 @@ def _date(column: Text, patterns: Sequence[str]) -> Cells:
 _ONE_TO_31 = pa.array(["", *(str(number) for number in range(1, 32))], pa.string())
 
 
-def _birthday(column: Text, patterns: Sequence[str]) -> Cells:
-    read = dates.parsed(column, patterns)
+def _birthday(column: Text, shapes: Sequence[str]) -> Cells:
+    read = dates.parsed(column, shapes)
     return Cells(
         (_ONE_TO_31.take(pa.array(read.month)), _ONE_TO_31.take(pa.array(read.day))),
         0,

@@ -222,7 +222,7 @@ def prepare(
     number = 0
     for segment, audience in enumerate(order.audiences):
         snapshot = audience.snapshot
-        encoder = Encoder(order.mapping, order.custom_fields, snapshot.date_patterns)
+        encoder = Encoder(order.mapping, order.custom_fields, _date_shapes(snapshot))
         lines = preparation.lines(segment, snapshot, encoder)
         for file in batches.cut(lines, encoder.header):
             sink.batch(number, segment, audience.list_ids, file)
@@ -334,7 +334,7 @@ class _Preparation:
     def _seconds(self, stretch: _Stretch, snapshot: Snapshot) -> Seconds:
         """Return the dates of the sendable rows."""
         column = stretch.rows.columns.column(self._order.newest_by)
-        read = dates.parsed(texts.trimmed(column), snapshot.date_patterns)
+        read = dates.parsed(texts.trimmed(column), _date_shapes(snapshot))
         seconds: Seconds = np.where(read.known, read.seconds, NO_DATE)[stretch.sendable]
         return seconds
 
@@ -413,6 +413,10 @@ class _Preparation:
         for column, called in self._order.columns.items():
             name(column, called, found == Reason.NUL.number, "\0")
         return fields, values
+
+
+def _date_shapes(snapshot: Snapshot) -> tuple[str, ...]:
+    return dates.shapes(snapshot.date_patterns, snapshot.culture)
 
 
 def _among(rows: Mask, chosen: Mask) -> Mask:

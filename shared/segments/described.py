@@ -186,6 +186,7 @@ class _Described:
             dialects=dialects,
             columns=self.entity.columns,
             date_patterns=self.entity.date_patterns,
+            culture=self.entity.culture,
             complete_since=written(segment.files or [self.metadata]),
             notes=notes,
         )

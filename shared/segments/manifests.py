@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.errors import SnapshotInvalid
 from shared.segments.models import (
+    CULTURE_TRAIT,
     Entity,
     Model,
     Partition,
@@ -19,6 +20,7 @@ from shared.segments.models import (
     location,
     objects,
     parse_columns,
+    parse_culture,
     parse_dialect,
     parse_entities,
     parse_json,
@@ -74,6 +76,11 @@ def _entity(
             path,
         )
     listed = objects(entity, "dataPartitions", file)
+    patterns = objects(entity, "dataPartitionPatterns", file) or []
+    cultures = [
+        parse_culture(parse_traits(part.get("exhibitsTraits"), CULTURE_TRAIT))
+        for part in (*(listed or ()), *patterns)
+    ]
     located = ((partition, location(partition, file)) for partition in listed or ())
     return Entity(
         name,
@@ -85,7 +92,8 @@ def _entity(
             for partition, where in located
             if where
         ),
-        patterns=tuple(_patterns(objects(entity, "dataPartitionPatterns", file) or [], file)),
+        patterns=tuple(_patterns(patterns, file)),
+        culture=next((culture for culture in cultures if culture), None),
     )
 
 

@@ -21,7 +21,8 @@ from shared.segments.snapshots import Column, Dialect
 MODEL_NAME = "model.json"
 LARGEST_BYTES = 32 * 2**20
 
-_CSV_TRAIT = "is.partition.format.csv"
+CSV_TRAIT = "is.partition.format.csv"
+CULTURE_TRAIT = "is.partition.culture"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DATE_ANNOTATIONS = frozenset({"ci:CustomTimestampFormat", "ci:CustomDateFormat"})
@@ -61,6 +62,7 @@ class Entity:
     partitions: tuple[Partition, ...] | None = None
     patterns: tuple[Pattern, ...] = ()
     date_patterns: tuple[str, ...] = ()
+    culture: str | None = None
     trouble: SnapshotInvalid | None = None
 
 
@@ -80,14 +82,14 @@ def parse_model(content: bytes, file: str) -> Model:
         SnapshotInvalid: It is not JSON, or says something that cannot be read.
     """
     document = parse_json(content, file)
-    declared = _date_patterns(document)
+    declared, culture = _date_patterns(document), parse_culture(document)
     return Model(
         file,
         parse_entities(
             document,
             "entities" if "entities" in document else "tables",
             "name",
-            lambda entity, name: _entity(entity, name, declared, file),
+            lambda entity, name: _entity(entity, name, declared, culture, file),
             file,
         ),
         parse_time(document.get("modifiedTime")),
@@ -218,11 +220,17 @@ def parse_dialect(settings: Sequence[Mapping[str, Any]], file: str) -> Dialect:
         ) from None
 
 
-def parse_traits(traits: object) -> dict[str, Any]:
-    """Return the arguments of the CSV trait, which win over ``fileFormatSettings``."""
+def parse_culture(settings: Mapping[str, Any]) -> str | None:
+    """Return the declared culture; what cannot be read is some other culture than the usual."""
+    culture = settings.get("culture")
+    return None if culture in (None, "") else text(culture) or "unknown"
+
+
+def parse_traits(traits: object, wanted: str = CSV_TRAIT) -> dict[str, Any]:
+    """Return the arguments of a trait; those of CSV win over ``fileFormatSettings``."""
     arguments: dict[str, Any] = {}
     for trait in items(traits):
-        if (text(trait.get("traitReference")) or "").lower() == _CSV_TRAIT:
+        if (text(trait.get("traitReference")) or "").lower() == wanted:
             for argument in items(trait.get("arguments")):
                 if name := text(argument.get("name")):
                     arguments[name] = argument.get("value")
@@ -238,7 +246,13 @@ def parse_time(value: object) -> datetime | None:
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
-def _entity(entity: Mapping[str, Any], name: str, declared: tuple[str, ...], file: str) -> Entity:
+def _entity(
+    entity: Mapping[str, Any],
+    name: str,
+    declared: tuple[str, ...],
+    culture: str | None,
+    file: str,
+) -> Entity:
     listed = objects(entity, "partitions", file)
     located = ((partition, location(partition, file)) for partition in listed or ())
     return Entity(
@@ -250,6 +264,7 @@ def _entity(entity: Mapping[str, Any], name: str, declared: tuple[str, ...], fil
             Partition(where, _dialect(partition, file)) for partition, where in located if where
         ),
         date_patterns=(*_date_patterns(entity), *declared),
+        culture=culture,
     )
 
 

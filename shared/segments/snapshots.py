@@ -62,6 +62,7 @@ class Snapshot(BaseModel):
         dialects: One for each file.
         columns: In the order of the file, where metadata tells; empty otherwise.
         date_patterns: Java-style patterns of dates that metadata declares.
+        culture: Whose order of day and month the metadata declares, such as ``en-US``.
         complete_since: Last write to any of its files.
         unlisted: Names of files in its folder that are none of it and are not read.
         notes: What a person should know about how it was judged complete.
@@ -76,6 +77,7 @@ class Snapshot(BaseModel):
     dialects: tuple[Dialect, ...]
     columns: tuple[Column, ...] = ()
     date_patterns: tuple[str, ...] = ()
+    culture: str | None = None
     complete_since: AwareDatetime
     unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -159,7 +159,7 @@ def test_moments_are_compared_in_utc(text: str, utc: str) -> None:
 def test_a_declared_pattern_comes_first_and_one_not_understood_is_passed_over(
     pattern: str, text: str
 ) -> None:
-    read = dates.parsed(pa.array([text]), [pattern])
+    read = dates.parsed(pa.array([text]), dates.shapes([pattern]))
 
     assert (read.year[0], read.month[0], read.day[0]) == (2018, 1, 2)
 

@@ -2,7 +2,8 @@
 
 ``text`` is the file, in ``encoding`` (UTF-8), perhaps as ``gzip`` with ``again`` in a second
 member, with the last ``cut`` bytes gone or the byte at ``flip`` turned. ``header``,
-``delimiter``, ``line_breaks``, ``columns`` and ``date_patterns`` are what metadata says.
+``delimiter``, ``line_breaks``, ``columns``, ``date_patterns`` and ``culture`` are what metadata
+says.
 Expected are ``contacts`` (cells in the order of the mapping), ``rejects`` (row, reason, value)
 or an ``error`` at its ``position``.
 """
@@ -28,7 +29,7 @@ CASES = {
 }
 KNOWN = {
     *("text", "encoding", "gzip", "again", "cut", "flip"),
-    *("header", "delimiter", "line_breaks", "columns", "date_patterns"),
+    *("header", "delimiter", "line_breaks", "columns", "date_patterns", "culture"),
     *("mapping", "custom_fields", "consent"),
     *("contacts", "rejects", "rejected", "shortened", "left_out", "error", "position"),
 }
@@ -69,6 +70,7 @@ def prepared(case: dict[str, Any]) -> tuple[Shelf, Counts]:
         ),
         columns=tuple(Column(name=name) for name in case.get("columns", ())),
         date_patterns=tuple(case.get("date_patterns", ())),
+        culture=case.get("culture"),
     )
     consent = case.get("consent")
     order = Order(
