@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shared.contacts.duplicates import Hashes, SeenAddresses, first_of_each
+from shared.contacts.duplicates import Hashes, SeenAddresses, Slots, first_of_each
 from shared.contacts.texts import Mask
 
 Seconds = npt.NDArray[np.int64]
@@ -22,7 +22,8 @@ Seconds = npt.NDArray[np.int64]
 NO_DATE = np.iinfo(np.int64).min + 1
 _UNSEEN = np.iinfo(np.int64).min
 
-_NOBODY, _EXCLUDED = 0, 1  # the first numbers of the sets of lists
+_EXCLUDED = 0  # a bit
+_WORD = 64  # bits
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,18 @@ class People:
             with_excluded: `exclude` will be called.
             by_date: `note_date` will be called for every row before the first decision.
         """
-        self._lists = [frozenset(ids) for ids in lists]
-        self._sets: list[frozenset[str]] = [frozenset(), frozenset()]
+        wanted = [frozenset(ids) for ids in lists]
+        sets = list(dict.fromkeys(wanted))
+        # One bit says that a person is excluded, and one for each set of lists that she is on it.
+        self._bits = [sets.index(ids) + 1 for ids in wanted]
+        self._covers = [_covers(ids, sets) for ids in wanted]
         self._by_date = by_date
         columns: dict[str, npt.DTypeLike] = {}
+        self._words: list[str] = []
         if with_excluded or by_date or len(lists) > 1:
-            columns["lists"] = np.uint16
+            self._words = [f"lists{word}" for word in range(len(sets) // _WORD + 1)]
+            kind = np.min_scalar_type((1 << len(sets) + 1) - 1) if len(sets) < _WORD else np.uint64
+            columns = dict.fromkeys(self._words, kind)
         if by_date:
             columns |= {"newest": np.int64, "home": np.uint16, "sent": np.bool_}
         self._seen = SeenAddresses(columns)
@@ -61,7 +68,7 @@ class People:
     def exclude(self, hashes: Hashes) -> None:
         """Refuse these people from now on."""
         slots, _ = self._seen.add(hashes)
-        self._seen.columns["lists"][slots] = _EXCLUDED
+        self._mark(slots, _EXCLUDED)
 
     def note_date(self, segment: int, hashes: Hashes, seconds: Seconds) -> None:
         """Look at rows for the newest of each person; of equally new ones the first counts."""
@@ -78,8 +85,8 @@ class People:
         columns = self._seen.columns
         if not columns:
             return _verdict(in_full=new)
-        lists = columns["lists"]
-        excluded = lists[slots] == _EXCLUDED
+        excluded = self._has(slots, 1 << _EXCLUDED)
+        listed = self._has(slots, -1)  # or excluded
         if self._by_date and seconds is not None:
             home = columns["home"][slots]
             here = ~excluded & (home == segment)
@@ -87,37 +94,47 @@ class People:
             in_full = _first(in_full, slots)
             columns["sent"][slots[in_full]] = True
             later = ~excluded & ~here
-            fresh = later & (lists[slots] == _NOBODY)
+            fresh = later & ~listed
             for other in np.unique(home[fresh]).tolist():
-                lists[slots[fresh & (home == other)]] = self._number(self._lists[other])
+                self._mark(slots[fresh & (home == other)], self._bits[other])
         else:
-            in_full = _first(lists[slots] == _NOBODY, slots)
-            later = ~excluded & (lists[slots] != _NOBODY)
-            lists[slots[in_full]] = self._number(self._lists[segment])
+            in_full = _first(~listed, slots)
+            later = ~excluded & listed
+            self._mark(slots[in_full], self._bits[segment])
         address_only = self._not_yet_on(segment, slots, later)
         return _verdict(in_full, address_only, excluded)
 
-    def _not_yet_on(self, segment: int, slots: npt.NDArray[np.int64], later: Mask) -> Mask:
-        lists = self._seen.columns["lists"]
-        numbers = lists[slots]
-        wanted = self._lists[segment]
-        lacking = np.zeros(slots.size, np.bool_)
-        for number in np.unique(numbers[later]).tolist():
-            if not wanted <= self._sets[number]:
-                rows = _first(later & (numbers == number), slots)
-                lists[slots[rows]] = self._number(self._sets[number] | wanted)
-                lacking |= rows
+    def _not_yet_on(self, segment: int, slots: Slots, later: Mask) -> Mask:
+        on_all = np.ones(slots.size, np.bool_)
+        for sets in self._covers[segment]:
+            on_all &= self._has(slots, sets)
+        lacking = _first(later & ~on_all, slots)
+        self._mark(slots[lacking], self._bits[segment])
         return lacking
 
-    def _number(self, lists: frozenset[str]) -> int:
-        try:
-            return self._sets.index(lists, _EXCLUDED + 1)
-        except ValueError:
-            self._sets.append(lists)
-            return len(self._sets) - 1
+    def _has(self, slots: Slots, bits: int) -> Mask:
+        """Tell which people have any of *bits*."""
+        found = np.zeros(slots.size, np.bool_)
+        for name in self._words:
+            column = self._seen.columns[name]
+            found |= column[slots] & column.dtype.type(bits & int(np.iinfo(column.dtype).max)) != 0
+            bits >>= _WORD
+        return found
+
+    def _mark(self, slots: Slots, bit: int) -> None:
+        column = self._seen.columns[self._words[bit // _WORD]]
+        column[slots] |= column.dtype.type(1 << bit % _WORD)
 
 
-def _first(rows: Mask, slots: npt.NDArray[np.int64]) -> Mask:
+def _covers(wanted: frozenset[str], sets: Sequence[frozenset[str]]) -> set[int]:
+    """Return, for each of the *wanted* lists, the bits of the sets it is in."""
+    return {
+        sum(1 << bit for bit, ids in enumerate(sets, start=1) if list_id in ids)
+        for list_id in wanted
+    }
+
+
+def _first(rows: Mask, slots: Slots) -> Mask:
     """Keep of *rows* only the first for each slot."""
     chosen = np.flatnonzero(rows)
     first = np.zeros(rows.size, np.bool_)

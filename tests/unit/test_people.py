@@ -129,6 +129,25 @@ def test_decisions_are_those_of_the_rules(
         assert reached[person] == set().union(*(lists[number] for _, number, _ in places))
 
 
+@pytest.mark.parametrize("sets", [6, 7, 8, 62, 63, 64, 99])
+def test_a_hundred_sets_of_lists_are_kept_apart(sets: int) -> None:
+    """Whatever segments somebody is in, she is added once to each set and not to any twice."""
+    lists = [[f"list {number}"] for number in range(sets)] + [["list 0", f"list {sets - 1}"]]
+    people = People(lists, with_excluded=True, by_date=False)
+    people.exclude(np.array([1], np.uint64))
+    rng = np.random.default_rng(1)
+
+    for number in range(sets):
+        persons = np.array([1, 2, *(rng.permutation(50) + 3), 2], np.uint64)
+        verdict = people.decide(number, persons)
+        chosen = verdict.in_full if number == 0 else verdict.address_only
+        assert chosen.sum() == 51
+        assert verdict.excluded.tolist() == [True, *[False] * 52]
+        assert verdict.duplicate.tolist() == [*[False] * 52, True]
+    last = people.decide(sets, np.array([2, 99], np.uint64))
+    assert (last.duplicate.tolist(), last.in_full.tolist()) == ([True, False], [False, True])
+
+
 def _persons(rows: list[tuple[int, int]]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     return np.array([person for person, _ in rows], np.uint64)
 
