@@ -41,10 +41,14 @@ class Consent:
 
     def given(self, column: Text) -> Mask:
         """Tell which rows have consent. Case does not count; ``1`` and ``0`` are booleans too."""
-        words = {value.strip().casefold() for value in self.values}
-        words |= {digit for word, digit in (("true", "1"), ("false", "0")) if word in words}
-        lowered = pc.utf8_lower(texts.trimmed(column))
-        return texts.flags(pc.is_in(lowered, pa.array(sorted(words - {""}), pa.string())))
+        wanted = set(_folded(pa.array(sorted(self.values), pa.string())).to_pylist())
+        wanted |= {digit for word, digit in (("true", "1"), ("false", "0")) if word in wanted}
+        return texts.flags(pc.is_in(_folded(column), pa.array(sorted(wanted - {""}), pa.string())))
+
+
+def _folded(column: Text) -> Text:
+    """Return words as they are compared; both sides by the one kernel."""
+    return pc.utf8_lower(texts.trimmed(column))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from shared.errors import SnapshotInvalid
@@ -22,8 +23,9 @@ from shared.segments import headers, streams
 from shared.segments.snapshots import Snapshot
 from shared.segments.source import RangeReader
 
-# What an unquoted cell says instead of nothing.
+# What an unquoted cell says instead of nothing, perhaps with blanks around it.
 MISSING = ("NULL", "null")
+_BLANKS_AND_NULL = r"^[ \t]+(?:NULL|null)[ \t]*$|^(?:NULL|null)[ \t]+$"
 
 # A file is given up when its first records, or more than a thousandth and not just a few of
 # them, have another number of fields than it has columns: its columns have shifted.
@@ -79,7 +81,7 @@ class DelimitedTable:
         for batch in self._parsed(self.heading, ended, positions, records):
             records.delivered += batch.num_rows
             if held is not None:
-                yield held
+                yield _without_padded(held)
             held = batch
         if held is None or not held.num_rows or not ended.is_its_row(held.slice(held.num_rows - 1)):
             raise self._invalid(
@@ -96,7 +98,7 @@ class DelimitedTable:
         many = records.left_out > max(FIRST_RECORDS, MALFORMED_SHARE * records.last)
         if many or (records.left_out and not records.delivered):
             raise self._misshapen(records)
-        yield held.slice(0, held.num_rows - 1)
+        yield _without_padded(held.slice(0, held.num_rows - 1))
 
     def _parsed(
         self,
@@ -203,6 +205,26 @@ class Records:
         return (np.delete(numbers, np.array(gaps) - first) if gaps else numbers), tuple(gaps)
 
 
+def _without_padded(batch: Any) -> Any:
+    """Return *batch* without values that say nothing with blanks around it.
+
+    Arrow has set those without blanks to null, and left the quoted ones.
+    """
+    columns = [
+        pc.if_else(pc.match_substring_regex(column, _BLANKS_AND_NULL), None, column)
+        if _may_hold_missing(column)
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _may_hold_missing(column: Any) -> bool:
+    data = column.buffers()[2]
+    raw = data.to_pybytes() if data else b""
+    return any(word.encode() in raw for word in MISSING)
+
+
 class _Ended:
     """A text with a last row of our own.
 
@@ -210,11 +232,10 @@ class _Ended:
     added here does not come out as it went in when such a quote has swallowed it.
     """
 
-    CELL = "\x1eend of file\x1e"
-
     def __init__(self, body: Iterator[bytes], heading: headers.Heading) -> None:
         self._body = body
-        self._row = (heading.delimiter.join([self.CELL] * len(heading.names)) + "\n").encode()
+        self._cell = ("\x1f" if heading.delimiter == "\x1e" else "\x1e") * 16
+        self._row = (heading.delimiter.join([self._cell] * len(heading.names)) + "\n").encode()
         self.ends_in_line_break = True
 
     def __iter__(self) -> Iterator[bytes]:
@@ -225,4 +246,4 @@ class _Ended:
         yield self._row if self.ends_in_line_break else b"\n" + self._row
 
     def is_its_row(self, row: Any) -> bool:
-        return all(column[0].as_py() == self.CELL for column in row.columns)
+        return all(column[0].as_py() == self._cell for column in row.columns)

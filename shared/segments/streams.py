@@ -28,6 +28,9 @@ BLOCK_BYTES = 2**20
 MAX_EXPANSION = 200
 MAX_EXPANSION_FREE_BYTES = 64 * 2**20
 
+# Bytes of a gzip member fed at first, twice as many each time after, and at most.
+_FIRST_WINDOW, _LARGEST_WINDOW = 2**10, 2**18
+
 BOM = codecs.BOM_UTF8
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
@@ -51,6 +54,8 @@ def text(source: RangeReader, file: SourceFile) -> Pieces:
     """Yield the file's text as checked UTF-8 without a byte order mark; gzip by its magic bytes."""
     pieces = ranges(source, file)
     start, pieces = _peek(pieces)
+    if not start and file.name.lower().endswith(".gz"):
+        raise _cut_off(file, 0)
     if start.startswith(GZIP_MAGIC):
         start, pieces = _peek(gunzipped(pieces, file))
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -59,29 +64,38 @@ def text(source: RangeReader, file: SourceFile) -> Pieces:
 
 
 def gunzipped(pieces: Pieces, file: SourceFile) -> Pieces:
-    """Yield what gzip members hold, never more than a block at a time.
+    """Yield what gzip members hold, in pieces of a block and a half at most.
 
     Raises:
         SnapshotInvalid: A member is cut off or damaged, or the file expands absurdly.
     """
     member = zlib.decompressobj(wbits=31)
     expanded = 0
+    ready: list[bytes] = []
+    size = 0
+    window = _FIRST_WINDOW
     for piece in pieces:
-        data = piece
-        while True:
+        data = memoryview(piece)
+        at, more = 0, False
+        while at < len(data) or more:
             if member.eof:
-                if not data.strip(b"\0"):  # nothing but padding, which some writers add
-                    break
-                member = zlib.decompressobj(wbits=31)
+                if at == len(data) or not (data[at] or data[at:].tobytes().strip(b"\0")):
+                    break  # nothing but padding, which some writers add
+                # What is left of a window is copied, and an attack has members of few bytes.
+                member, window = zlib.decompressobj(wbits=31), _FIRST_WINDOW
+            fed = data[at : at + window]
+            window = min(2 * window, _LARGEST_WINDOW)
             try:
-                out = member.decompress(data, BLOCK_BYTES)
+                out = member.decompress(fed, BLOCK_BYTES)
             except zlib.error as error:
                 raise SnapshotInvalid(
                     "The gzip file is damaged",
                     file=file.name,
                     position=f"byte {expanded} of the text",
                 ) from error
-            data = member.unused_data if member.eof else member.unconsumed_tail
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+            at += len(fed) - len(rest)
+            more = len(out) == BLOCK_BYTES
             expanded += len(out)
             if expanded > max(MAX_EXPANSION_FREE_BYTES, MAX_EXPANSION * file.size):
                 raise SnapshotInvalid(
@@ -89,16 +103,23 @@ def gunzipped(pieces: Pieces, file: SourceFile) -> Pieces:
                     file=file.name,
                     position=f"byte {expanded} of the text",
                 )
-            if out:
-                yield out
-            if not data and len(out) < BLOCK_BYTES:
-                break
+            ready.append(out)
+            size += len(out)
+            if size >= BLOCK_BYTES // 2:
+                yield b"".join(ready)
+                ready, size = [], 0
+    if size:
+        yield b"".join(ready)
     if not member.eof:
-        raise SnapshotInvalid(
-            "The gzip file ends before its end: it was cut off, or is still being written",
-            file=file.name,
-            position=f"byte {expanded} of the text",
-        )
+        raise _cut_off(file, expanded)
+
+
+def _cut_off(file: SourceFile, expanded: int) -> SnapshotInvalid:
+    return SnapshotInvalid(
+        "The gzip file ends before its end: it was cut off, or is still being written",
+        file=file.name,
+        position=f"byte {expanded} of the text",
+    )
 
 
 def _from_utf16(pieces: Pieces, file: SourceFile) -> Pieces:

@@ -56,7 +56,7 @@ def read_columns(
     """
     with ReadAhead(source, snapshot.files) as reader:
         for index, file in enumerate(snapshot.files):
-            if file.size:  # an uneven split leaves empty partitions
+            if file.size or not _is_plain(file):  # an uneven split leaves empty partitions
                 yield from _read_file(reader, snapshot, index, columns)
 
 
@@ -113,6 +113,11 @@ def is_parquet(reader: RangeReader, file: SourceFile) -> bool:
         return False
     size = len(streams.PARQUET_MAGIC)
     return file.size > size and reader.read(file, 0, size) == streams.PARQUET_MAGIC
+
+
+def _is_plain(file: SourceFile) -> bool:
+    """Tell whether it may be empty: gzip and Parquet have an end of their own."""
+    return not (is_named_parquet(file) or file.name.lower().endswith(".gz"))
 
 
 def _position(names: Sequence[str], name: str, file: SourceFile) -> int:

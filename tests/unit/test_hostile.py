@@ -106,6 +106,18 @@ def gzip_bomb_of_rows() -> Container:
     return Container({"segment": gzip.compress(rows, 6) * 2})
 
 
+def gzip_of_empty_members() -> Container:
+    """No attack on memory: two hundred thousand members, each to be begun anew."""
+    rows = gzip.compress(b"EMail,FirstName\na@example.com,A\n")
+    return Container({"segment": rows + gzip.compress(b"") * 200_000})
+
+
+def gzip_of_tiny_members() -> Container:
+    return Container(
+        {"segment": b"".join(map(gzip.compress, [b"EMail,FirstName\n", *[b"\n"] * 99_999]))}
+    )
+
+
 def parquet_bomb_of_rows() -> Container:
     sink = io.BytesIO()
     same = pa.array(["a@example.com"]).dictionary_encode()
@@ -225,6 +237,8 @@ ATTACKS: dict[Callable[[], Container], str] = {
     many_columns: "The first record has 20002 columns",
     gzip_bomb: "The first record is longer than",
     gzip_bomb_of_rows: "expands to more than 200 times its size",
+    gzip_of_empty_members: "",
+    gzip_of_tiny_members: "",
     parquet_bomb_of_rows: "says it has 67108864 rows",
     parquet_huge_footer: "footer of 4294967295 bytes is not read",
     parquet_many_columns: "more than 10000 columns",

@@ -75,6 +75,29 @@ def test_the_same_snapshot_gives_the_same_files_to_the_byte() -> None:
     assert first.pieces == second.pieces
 
 
+@pytest.mark.parametrize(("name", "error"), [("2.parquet", "no footer"), ("2.csv.gz", "cut off")])
+def test_a_partition_without_a_byte_is_empty_only_where_it_has_no_end_of_its_own(
+    name: str, error: str
+) -> None:
+    """An uneven split leaves empty text; an empty gzip or Parquet file was not written."""
+    container = Container({"1.csv": written([("ana@example.com", "Ana")]), "2.csv": ""})
+    order = Order((Audience(snapshot_of(container), ("l",)),), MAPPING)
+    container.write(name, b"")
+    whole = Order((Audience(snapshot_of(container), ("l",)),), MAPPING)
+
+    assert prepare(container, order, Shelf()).staged == 1
+    with pytest.raises(SnapshotInvalid, match=error):
+        prepare(container, whole, Shelf())
+
+
+@pytest.mark.parametrize("word", ["groß", "ΟΔΟΣ", "True", "İ"])
+def test_consent_matches_itself_in_any_script(word: str) -> None:
+    assert Consent("Ok", frozenset({word})).given(pa.array([f" {word} ", "no"])).tolist() == [
+        True,
+        False,
+    ]
+
+
 class TestSeveralSegments:
     """One address is one person, whatever segments she is in."""
 
