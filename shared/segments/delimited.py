@@ -25,7 +25,7 @@ from shared.segments.source import RangeReader
 
 # What an unquoted cell says instead of nothing, perhaps with blanks around it.
 MISSING = ("NULL", "null")
-_BLANKS_AND_NULL = r"^[ \t]+(?:NULL|null)[ \t]*$|^(?:NULL|null)[ \t]+$"
+_BLANK = 0x20
 
 # A file is given up when its first records, or more than a thousandth and not just a few of
 # them, have another number of fields than it has columns: its columns have shifted.
@@ -210,19 +210,29 @@ def _without_padded(batch: Any) -> Any:
 
     Arrow has set those without blanks to null, and left the quoted ones.
     """
-    columns = [
-        pc.if_else(pc.match_substring_regex(column, _BLANKS_AND_NULL), None, column)
-        if _may_hold_missing(column)
-        else column
-        for column in batch.columns
-    ]
+    columns = []
+    for column in batch.columns:
+        padded = _padded(column)
+        if padded.size:
+            some = column.take(pa.array(padded))
+            missing = pc.is_in(pc.ascii_trim(some, characters=" \t"), pa.array(MISSING))
+            rows = np.zeros(len(column), np.bool_)
+            rows[padded] = missing.to_numpy(zero_copy_only=False)
+            column = pc.if_else(pa.array(rows), None, column)  # noqa: PLW2901
+        columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
-def _may_hold_missing(column: Any) -> bool:
+def _padded(column: Any) -> Numbers:
+    """Return the rows whose value may begin or end with a blank; empty ones look at a neighbour."""
     data = column.buffers()[2]
-    raw = data.to_pybytes() if data else b""
-    return any(word.encode() in raw for word in MISSING)
+    if not data:
+        return np.empty(0, np.int64)
+    raw = np.frombuffer(data, np.uint8)
+    bounds = np.frombuffer(column.buffers()[1], np.int32)
+    bounds = bounds[column.offset : column.offset + len(column) + 1]
+    firsts, lasts = raw.take(bounds[:-1], mode="clip"), raw.take(bounds[1:] - 1, mode="clip")
+    return np.flatnonzero((firsts <= _BLANK) | (lasts <= _BLANK))
 
 
 class _Ended:
