@@ -338,6 +338,7 @@ export default {
   "count.left_out_values.note.other": "{n} nilai, misalnya tanggal, tidak terbaca dan tidak disertakan; orangnya tetap dikirim.",
   "count.removed.note.other": "{n} orang keluar dari segmen dan dikeluarkan dari daftar.",
   "note.everyone_asked": "Semua orang dikirim, sesuai permintaan.",
+  "note.snapshot_read": "Ada catatan tentang salinan segmen yang dibaca; lihat dokumen proses ini.",
   "note.terms_changed": "Semua orang dikirim: pemetaan, daftar, atau akunnya berubah.",
 
   "plan.new": "Baru",

@@ -38,6 +38,7 @@ class SegmentAnswer(_Answer):
         path: Folder or file it was found at.
         complete: Whether a run could read it now; *trouble* says why not.
         complete_since: Last write to any of its files.
+        notes: What to know of how it was judged complete.
     """
 
     name: str
@@ -46,6 +47,7 @@ class SegmentAnswer(_Answer):
     complete: bool
     trouble: str | None
     complete_since: AwareDatetime | None
+    notes: tuple[str, ...]
     files: tuple[FileAnswer, ...]
 
 
@@ -108,5 +110,6 @@ def _shown(segment: Segment) -> dict[str, Any]:
         "complete": snapshot is not None,
         "trouble": str(segment.trouble) if segment.trouble else None,
         "complete_since": snapshot.complete_since if snapshot else None,
+        "notes": snapshot.notes if snapshot else (),
         "files": tuple(FileAnswer(name=file.name, size=file.size) for file in segment.files),
     }

@@ -9,7 +9,7 @@ from datetime import timedelta
 from shared.errors import NotFound, SegmentAbsent, SegmentError, SegmentIncomplete
 from shared.exports import Export, FileFormat
 from shared.runs import PinnedSnapshot
-from shared.segments.description import Description, describe
+from shared.segments.description import Description, columns, describe
 from shared.segments.discovery import Segment, find_segments, named
 from shared.segments.snapshots import Snapshot
 from shared.segments.source import SegmentSource
@@ -40,18 +40,21 @@ class Catalogue:
         return segment, describe(self.source, snapshot) if snapshot else None
 
     def columns(
-        self, segments: Sequence[Segment], name: str, form: FileFormat | None
+        self,
+        segments: Sequence[Segment],
+        name: str,
+        form: FileFormat | None,
+        wanted: Sequence[str],
     ) -> list[str] | None:
-        """Return the columns of a segment's newest snapshot.
+        """Return the columns of a segment's newest snapshot, as a run for *wanted* would see them.
 
         None if there is no such segment, or its newest snapshot cannot be read just now.
         """
         segment = named(segments, name)
         if segment is None or segment.snapshot is None:
             return None
-        snapshot = read_as(segment.snapshot, form)
         try:
-            return [column.name for column in describe(self.source, snapshot).columns]
+            return columns(self.source, read_as(segment.snapshot, form), wanted)
         except SegmentError:
             return None
 

@@ -207,9 +207,13 @@ class Editor:
     def _columns(self, export: Export) -> dict[str, list[str] | None]:
         segments = self.catalogue.segments()
         formats = {target.name: target.format for target in export.segments}
+        wanted = list(export.columns)
         return {
-            name: self.catalogue.columns(segments, name, formats.get(name))
-            for name in [*formats, *export.exclude_segments]
+            name: self.catalogue.columns(segments, name, formats.get(name), wanted)
+            for name in formats
+        } | {
+            name: self.catalogue.columns(segments, name, None, [export.mapping["email"]])
+            for name in export.exclude_segments
         }
 
     def _may_use(self, connection_id: str, who: Principal) -> bool:

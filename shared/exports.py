@@ -41,6 +41,7 @@ STANDARD_FIELDS = (
 )
 
 _CUSTOM = re.compile(r"cf:[^\s,\"]{1,50}")
+_NUMBERED = re.compile(r"Column\d+")
 
 
 SegmentName = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(require_printable)]
@@ -166,14 +167,15 @@ class Export(_Part):
     @field_validator("segments")
     @classmethod
     def _each_segment_once(cls, segments: tuple[SegmentTarget, ...]) -> tuple[SegmentTarget, ...]:
-        if len({target.name for target in segments}) < len(segments):
+        if len({target.name.casefold() for target in segments}) < len(segments):
             raise ValueError("a segment is named twice; give it several lists instead")
         return segments
 
     @field_validator("exclude_segments")
     @classmethod
     def _not_sent_too(cls, excluded: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        both = {target.name for target in info.data.get("segments", ())} & set(excluded)
+        sent = {target.name.casefold() for target in info.data.get("segments", ())}
+        both = {name for name in excluded if name.casefold() in sent}
         if both:
             raise ValueError("a segment is both sent and excluded: " + ", ".join(sorted(both)))
         return excluded
@@ -270,13 +272,23 @@ def _missing_segments(
             continue
         for column, where in export.columns.items():
             if column not in present:
-                yield Fault(
-                    where, "unknown_column", f"The segment {target.name} has no column {column}."
-                )
+                lacking = f"The segment {target.name} has no column {column}."
+                if _NUMBERED.fullmatch(column):
+                    lacking += ' For a file without a header, say so: "format": {"header": false}.'
+                yield Fault(where, "unknown_column", lacking)
+    email = export.mapping["email"]
     for number, name in enumerate(export.exclude_segments):
-        if columns.get(name) is None:
+        present = columns.get(name)
+        if present is None:
             yield Fault(
                 f"exclude_segments.{number}",
                 "unknown_segment",
                 f"No complete segment {name} was found.",
+            )
+        elif email not in present:
+            yield Fault(
+                f"exclude_segments.{number}",
+                "unknown_column",
+                f"The segment {name} has no column {email}, by which people are left out: its"
+                " files need a header with the name that email is mapped from.",
             )

@@ -109,7 +109,7 @@ def _exclusions(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:
             yield "exclusion_shrank", f"{name} shrank {people}."
         if now.unusable > (old.unusable if old else 0):
             yield "exclusion_unusable", f"{name} has {now.unusable} rows that keep nobody out."
-    if before and run.export.exclude_segments == before.export.exclude_segments:
+    if run.exclusions and before and run.export.exclude_segments == before.export.exclude_segments:
         now_out, once_out = run.counts.excluded, before.counts.excluded
         fewer = once_out - now_out
         if 100 * fewer > limit * once_out and fewer > FEW_EXCLUDED * run.counts.read:

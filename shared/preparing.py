@@ -37,6 +37,7 @@ from shared.runs import (
     Exclusion,
     ListCheck,
     Mirror,
+    Note,
     PinnedSnapshot,
     Plan,
     Problem,
@@ -96,7 +97,7 @@ class Preparing:
             counts = self._stage(turn, order, recollection)
         if recollection:
             self.remembering.stage(turn.run, recollection, len(order.audiences))
-        notes = (recollection.note,) if recollection and recollection.note else ()
+        notes = _notes(turn.run, recollection)
         turn.note(lambda run: run.having(counts=counts, mirror=mirror, notes=notes))
         planned = self._plan(turn.run, known)
         turn.note(lambda run: run.having(plan=planned))
@@ -201,6 +202,16 @@ class Preparing:
     def _hold(self, turn: Turn, concern: Problem | None) -> None:
         turn.note(lambda run: run.moved_to(RunState.HELD, turn.now()).having(error=concern))
         emit(Event.RUN_HELD, **facts(turn.run))
+
+
+def _notes(run: Run, recollection: Recollection | None) -> tuple[Note, ...]:
+    """Return what a reader should know of how the snapshots were read and who is sent."""
+    said = [
+        Note(code="snapshot_read", message=f"{snapshot.segment}: {note}")
+        for snapshot in run.snapshots
+        for note in snapshot.notes
+    ]
+    return (*said, *((recollection.note,) if recollection and recollection.note else ()))
 
 
 def order_of(run: Run, custom_fields: dict[str, str]) -> Order:

@@ -28,42 +28,24 @@ class Reason(StrEnum):
     """Why a row is not sent. The value is the code in the file; *fate* is the count it adds to."""
 
     fate: str
-    sentence: str
 
-    def __new__(cls, code: str, fate: str, sentence: str) -> Reason:
-        """Keep the fate and the sentence beside the code."""
+    def __new__(cls, code: str, fate: str) -> Reason:
+        """Keep the fate beside the code."""
         reason = str.__new__(cls, code)
         reason._value_ = code
         reason.fate = fate
-        reason.sentence = sentence
         return reason
 
-    EMAIL_MISSING = ("email_missing", "missing_email", "The row has no email address.")
-    EMAIL_INVALID = ("email_invalid", "invalid", "This is not an email address.")
-    EMAIL_SEVERAL = ("email_several", "invalid", "The cell holds more than one email address.")
-    EMAIL_TOO_LONG = (
-        "email_too_long",
-        "invalid",
-        "Constant Contact takes addresses of up to 80 characters.",
-    )
-    ROW_MALFORMED = (
-        "row_malformed",
-        "invalid",
-        "The row has more or fewer fields than the file has columns.",
-    )
-    NUL = ("nul_character", "invalid", "A mapped value holds a NUL character: it is damaged.")
-    ROW_TOO_LARGE = ("row_too_large", "invalid", "The row alone is larger than an import may be.")
-    EXCLUDED = ("excluded", "excluded", "The address is in a segment that this export excludes.")
-    NO_CONSENT = (
-        "no_consent",
-        "no_consent",
-        "The consent column does not say that this person may be written to.",
-    )
-    DUPLICATE = (
-        "duplicate",
-        "duplicate",
-        "The address is sent already, from another row of this export.",
-    )
+    EMAIL_MISSING = ("email_missing", "missing_email")
+    EMAIL_INVALID = ("email_invalid", "invalid")
+    EMAIL_SEVERAL = ("email_several", "invalid")
+    EMAIL_TOO_LONG = ("email_too_long", "invalid")
+    ROW_MALFORMED = ("row_malformed", "invalid")
+    NUL = ("nul_character", "invalid")
+    ROW_TOO_LARGE = ("row_too_large", "invalid")
+    EXCLUDED = ("excluded", "excluded")
+    NO_CONSENT = ("no_consent", "no_consent")
+    DUPLICATE = ("duplicate", "duplicate")
 
     @property
     def number(self) -> int:

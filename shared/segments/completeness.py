@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.errors import ExportError, SegmentIncomplete, SnapshotInvalid
-from shared.segments.listings import Copies, in_order, written
+from shared.segments.listings import Copies, in_order, missing_numbers, written
 from shared.segments.snapshots import Layout, Snapshot
 from shared.segments.source import SourceFile
 
@@ -65,6 +65,10 @@ class Judge:
             )
         if self.now - (since or snapshot.complete_since) < self.quiet:
             return self.waiting(segment, "It was written a moment ago")
+        if segment.layout is Layout.DATED_FOLDERS and (gaps := missing_numbers(snapshot.files)):
+            shown = ", ".join(map(str, gaps[:10])) + (", …" if len(gaps) > 10 else "")
+            notes = (*snapshot.notes, f"The numbers of the files have gaps: {shown}.")
+            snapshot = snapshot.model_copy(update={"notes": notes})
         return replace(segment, snapshot=snapshot)
 
     def patient(self, files: Iterable[SourceFile]) -> bool:

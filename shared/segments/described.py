@@ -40,7 +40,10 @@ def described_segments(source: SegmentSource, found: Finds, judge: Judge) -> Ite
         by_name = {segment.name.casefold(): segment for segment in dated}
         for entity in model.entities:
             nowhere = Segment(entity.name, Layout.CDM_FOLDER, metadata.name, ())
-            segment = by_name.pop(entity.name.casefold(), nowhere)
+            if entity.name.casefold() not in by_name:
+                below = _one_level_below(found, folder, entity.name)
+                by_name[entity.name.casefold()] = below or nowhere
+            segment = by_name.pop(entity.name.casefold())
             described = _Described(source, metadata, folder, entity, model.modified)
             segment = replace(segment, name=entity.name, trouble=entity.trouble)
             try:
@@ -49,6 +52,12 @@ def described_segments(source: SegmentSource, found: Finds, judge: Judge) -> Ite
                 yield replace(segment, trouble=error)
         for segment in by_name.values():
             yield _unlisted(segment, metadata, judge)
+
+
+def _one_level_below(found: Finds, folder: str, table: str) -> Segment | None:
+    """Return the dated copies of a table whose metadata lies one level off; nobody else's then."""
+    taken = found.take_dated_below(folder, table)
+    return dated_segment(*taken) if taken else None
 
 
 def _unlisted(segment: Segment, metadata: SourceFile, judge: Judge) -> Segment:
@@ -178,6 +187,8 @@ class _Described:
     def _snapshot(
         self, segment: Segment, dialects: tuple[Dialect, ...], notes: tuple[str, ...] = ()
     ) -> Snapshot:
+        if self.entity.contradicts_itself:
+            notes = (*notes, "Traits of the metadata contradict its format settings, and win.")
         return Snapshot(
             segment=segment.name,
             path=segment.path,

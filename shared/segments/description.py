@@ -79,7 +79,7 @@ def describe(source: SegmentSource, snapshot: Snapshot) -> Description:
     first = snapshot.model_copy(
         update={"files": snapshot.files[:1], "dialects": snapshot.dialects[:1]}
     )
-    dialect = proposed_dialect(source, first)
+    dialect = proposed_dialect(source, first, lambda cell: _plain(cell) in _USUAL_NAMES["email"])
     first = first.model_copy(update={"dialects": (dialect,)})
     types = read_names(source, first)
     names = list(types)
@@ -93,6 +93,25 @@ def describe(source: SegmentSource, snapshot: Snapshot) -> Description:
         for position, name in enumerate(names)
     )
     return Description(columns, dialect, proposed_mapping(names))
+
+
+def columns(source: SegmentSource, snapshot: Snapshot, wanted: Sequence[str]) -> list[str]:
+    """Return the names that a run which reads the *wanted* columns would find.
+
+    Where nothing says whether there is a header, the first record must be one for a run to
+    succeed; that is never guessed.
+
+    Raises:
+        SegmentError: It cannot be read.
+        ServiceUnavailable: The store cannot be reached just now.
+    """
+    if not snapshot.files:
+        return [column.name for column in snapshot.columns]
+    dialect = snapshot.dialects[0]
+    if dialect.header is None and not snapshot.columns:
+        dialect = dialect.model_copy(update={"header": True})
+    first = snapshot.model_copy(update={"files": snapshot.files[:1], "dialects": (dialect,)})
+    return list(read_names(source, first, wanted))
 
 
 def proposed_mapping(names: Sequence[str]) -> dict[str, str]:

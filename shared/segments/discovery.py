@@ -17,7 +17,7 @@ from shared.segments.listings import DATA, DATED, Finds, in_order, is_part_of, w
 from shared.segments.snapshots import Dialect, Layout, Snapshot
 from shared.segments.source import SegmentSource
 
-__all__ = ["Segment", "confirm", "find_segments", "named", "newest_snapshot"]
+__all__ = ["Segment", "confirm", "find_segments", "named"]
 
 DEFAULT_QUIET = timedelta(minutes=10)
 
@@ -43,23 +43,6 @@ def find_segments(
     judge = Judge(source.now(), quiet)
     segments = [*described_segments(source, found, judge), *_undescribed_segments(found, judge)]
     return sorted(_distinct(segments, base), key=lambda segment: segment.name)
-
-
-def newest_snapshot(
-    source: SegmentSource, prefix: str, name: str, quiet: timedelta = DEFAULT_QUIET
-) -> Snapshot | None:
-    """Return the newest copy of a segment; None if there is no such segment.
-
-    Raises:
-        SegmentIncomplete: It is still being written.
-        SnapshotInvalid: It cannot be read as it is.
-    """
-    segment = named(find_segments(source, prefix, quiet), name)
-    if segment is None:
-        return None
-    if segment.trouble is not None:
-        raise segment.trouble
-    return segment.snapshot
 
 
 def named(segments: Iterable[Segment], name: str) -> Segment | None:

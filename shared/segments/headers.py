@@ -7,7 +7,7 @@ first record is a header only if it proves to be one; that is never guessed.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shared.errors import SnapshotInvalid
@@ -68,7 +68,7 @@ def heading(
     first = found[0]
     if dialect.delimiter is None and dialect.header is not False:
         names = {key(name) for name in (*wanted, *(column.name for column in columns))}
-        first = next((r for r in found if r.cells and names <= {key(c) for c in r.cells}), first)
+        first = max(found, key=lambda r: len(names & {key(cell) for cell in r.cells}))
     if first.end >= LONGEST_RECORD_BYTES:
         raise SnapshotInvalid(
             f"The first record is longer than {LONGEST_RECORD_BYTES} bytes, or a quote is opened"
@@ -97,11 +97,15 @@ def heading(
     return Heading(names_in_order, first.delimiter, 0, 0)
 
 
-def proposed(start: bytes, dialect: Dialect) -> Dialect:
+def proposed(start: bytes, dialect: Dialect, is_name: Callable[[str], bool]) -> Dialect:
     """Return *dialect* with what its first record suggests where nothing says.
 
-    For a person to confirm: the delimiter that gives the most cells, and a header if every
-    cell is a word of its own that is neither a number nor an address.
+    For a person to confirm: the delimiter that gives the most cells, and a header only if a cell
+    is known for the name of a column. Names are shown as they are, so that a first row of data
+    must never pass for them.
+
+    Args:
+        is_name: Tells whether a cell is known for a name of a column that a segment must have.
     """
     readings = [first_record(start, mark) for mark in _candidates(dialect)]
     found = [reading for reading in readings if reading is not None]
@@ -109,8 +113,8 @@ def proposed(start: bytes, dialect: Dialect) -> Dialect:
         return dialect
     best = max(found, key=lambda reading: len(reading.cells))
     words = {key(cell) for cell in best.cells}
-    distinct = len(words) == len(best.cells) and "" not in words
-    header = distinct and not any("@" in word or word[0].isdigit() for word in words)
+    data = any("@" in word or word[:1].isdigit() for word in words)
+    header = not data and any(map(is_name, best.cells))
     return Dialect(
         header=header if dialect.header is None else dialect.header,
         delimiter=best.delimiter,

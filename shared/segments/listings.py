@@ -17,6 +17,9 @@ DATED = re.compile(
 )
 _STAMPED = re.compile(r"^(?P<name>.+)_(?P<stamp>\d{10})\.csv$", re.IGNORECASE)
 
+_NUMBERED = re.compile(r"(\d{1,9})\.\w+(?:\.gz)?$")
+_MOST_NUMBERS = 10_000
+
 _OTHER_FORMATS = {
     "Changelog/changelog.info": "Synapse Link folders are not read; export the segment as CSV.",
     "_delta_log/": "Delta tables are not read; export the segment as CSV or Parquet.",
@@ -72,6 +75,18 @@ class Finds:
             at_top = folder == self.base
             self.plain.setdefault(file.name if at_top else folder, []).append(file)
 
+    def take_dated_below(self, folder: str, table: str) -> tuple[str, str, Copies] | None:
+        """Take out the dated copies of a table one level below *folder*, if just one has any."""
+        keys = [
+            (root, name)
+            for root, name in self.dated
+            if name.casefold() == table.casefold()
+            and root not in self.models
+            and root.removeprefix(folder).count("/") == 1
+            and root.startswith(folder)
+        ]
+        return (*keys[0], self.dated.pop(keys[0])) if len(keys) == 1 else None
+
     def within_refused(self, path: str) -> bool:
         return any(path.startswith(folder) for folder in self.refused)
 
@@ -98,6 +113,15 @@ def in_order(files: Iterable[SourceFile]) -> tuple[SourceFile, ...]:
         return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
     return tuple(sorted(files, key=lambda file: (natural(file), file.name)))
+
+
+def missing_numbers(files: Iterable[SourceFile]) -> list[int]:
+    """Return the numbers missing between the first and the last at the ends of the files' names."""
+    found = [_NUMBERED.search(file.name) for file in files]
+    numbers = {int(match[1]) for match in found if match}
+    if not numbers or len(numbers) < len(found) or max(numbers) - min(numbers) > _MOST_NUMBERS:
+        return []
+    return sorted({*range(min(numbers), max(numbers))} - numbers)
 
 
 def _is_preferred(name: str, known: str) -> bool:

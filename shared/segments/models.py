@@ -54,6 +54,7 @@ class Entity:
 
     Attributes:
         partitions: None where the metadata does not list any, not even none.
+        contradicts_itself: Traits say otherwise than the format settings beside them, and win.
         trouble: Why the description cannot be relied on; None if it can.
     """
 
@@ -63,6 +64,7 @@ class Entity:
     patterns: tuple[Pattern, ...] = ()
     date_patterns: tuple[str, ...] = ()
     culture: str | None = None
+    contradicts_itself: bool = False
     trouble: SnapshotInvalid | None = None
 
 
@@ -265,6 +267,7 @@ def _entity(
         ),
         date_patterns=(*_date_patterns(entity), *declared),
         culture=culture,
+        contradicts_itself=any(map(_contradicts_itself, listed or ())),
     )
 
 
@@ -285,6 +288,20 @@ def _dialect(partition: Mapping[str, Any], file: str) -> Dialect:
     if settings is not None and not isinstance(settings, dict):
         raise SnapshotInvalid('"fileFormatSettings" is not an object', file=file)
     return parse_dialect((settings or {}, parse_traits(partition.get("cdm:traits"))), file)
+
+
+def _contradicts_itself(partition: Mapping[str, Any]) -> bool:
+    settings = partition.get("fileFormatSettings")
+    traits = parse_traits(partition.get("cdm:traits"))
+
+    def said(value: object) -> str:
+        return str(value).strip().lower()
+
+    return isinstance(settings, dict) and any(
+        said(settings[name]) != said(value)
+        for name, value in traits.items()
+        if value not in (None, "") and settings.get(name) not in (None, "")
+    )
 
 
 def _date_patterns(annotated: Mapping[str, Any]) -> tuple[str, ...]:

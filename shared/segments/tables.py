@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +80,13 @@ def _read_file(
         yield Rows(index, numbers, _chosen(batch, positions, columns), malformed)
 
 
-def read_names(source: SegmentSource, snapshot: Snapshot) -> dict[str, str]:
+def read_names(
+    source: SegmentSource, snapshot: Snapshot, wanted: Sequence[str] = ()
+) -> dict[str, str]:
     """Return the columns of the first file and their types; those that share a name are left out.
+
+    Args:
+        wanted: Columns that will be read; they tell the delimiter where nothing else does.
 
     Raises:
         SnapshotInvalid: The file breaks its format, or nothing says whether it has a header.
@@ -91,18 +96,20 @@ def read_names(source: SegmentSource, snapshot: Snapshot) -> dict[str, str]:
         table = ParquetTable(source, file)
         names, types = table.names, table.types
     else:
-        heading = DelimitedTable(source, snapshot, 0).heading
+        heading = DelimitedTable(source, snapshot, 0, wanted).heading
         names = list(heading.names) if heading else []
         types = dict.fromkeys(names, "string")
     return {name: types[name] for name in types if headers.position(names, name) is not None}
 
 
-def proposed_dialect(source: SegmentSource, snapshot: Snapshot) -> Dialect:
-    """Return how the first file is to be read; what nothing says is proposed from its start."""
+def proposed_dialect(
+    source: SegmentSource, snapshot: Snapshot, is_name: Callable[[str], bool]
+) -> Dialect:
+    """Return how the first file is to be read; see `headers.proposed`."""
     file, dialect = snapshot.files[0], snapshot.dialects[0]
     if snapshot.columns or is_parquet(source, file):
         return dialect
-    return headers.proposed(next(streams.text(source, file), b""), dialect)
+    return headers.proposed(next(streams.text(source, file), b""), dialect, is_name)
 
 
 def is_parquet(reader: RangeReader, file: SourceFile) -> bool:

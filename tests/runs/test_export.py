@@ -416,6 +416,58 @@ def test_saving_names_every_fault_at_once(app: App, list_id: str) -> None:
     }
 
 
+def test_saving_looks_at_files_as_a_run_would(app: App, list_id: str) -> None:
+    """What nothing says of a file is not guessed, and an excluded segment needs its column."""
+    rows = "ana@example.com,Ana\nbo@example.com,Bo\n"
+    app.segments.upload_blob("Bare.csv", rows)
+    app.segments.upload_blob("Out.csv", rows)
+    bare = [{"name": "Bare", "list_ids": [list_id]}]
+
+    with pytest.raises(Invalid) as refused:
+        app.create_export("Bare", list_id, segments=bare, mapping={"email": "Column1"})
+    assert [(fault.field, fault.code) for fault in refused.value.faults] == [
+        ("mapping.email", "unknown_column")
+    ]
+    assert '"header": false' in refused.value.faults[0].message
+
+    app.put_segment("Spring", PEOPLE)
+    with pytest.raises(Invalid) as refused:
+        app.create_export("Spring", list_id, exclude_segments=["Out"])
+    assert [(fault.field, fault.code) for fault in refused.value.faults] == [
+        ("exclude_segments.0", "unknown_column")
+    ]
+    with pytest.raises(Invalid, match="cannot be saved") as refused:
+        app.create_export("Spring", list_id, exclude_segments=["SPRING"])
+    assert "both sent and excluded" in refused.value.faults[0].message
+
+
+def test_people_of_an_excluded_segment_are_left_out_and_an_emptied_one_holds_the_run(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    app.put_segment("Spring", PEOPLE)
+    app.put_segment("Out", PEOPLE[:2])
+    export_id = app.create_export("Spring", list_id, exclude_segments=["Out"])
+    first = app.run(export_id)
+    app.put_segment("Out", [("no address", "x", "y"), *PEOPLE[:2]])
+    unusable = app.run(export_id)
+    app.product.jobs.cancel(unusable.key, LOCAL)
+    app.drain()
+    app.put_segment("Out", [])
+
+    held = app.run(export_id)
+
+    assert (first.state, first.counts.excluded, first.reconciled) == (RunState.COMPLETED, 2, True)
+    assert constant_contact.members(list_id) == EMAILS - {email for email, *_ in PEOPLE[:2]}
+    assert unusable.state is held.state is RunState.HELD
+    assert unusable.error is not None
+    assert unusable.error.code == "exclusion_unusable"
+    assert ("2", "email_invalid") in {
+        (line["row"], line["reason"]) for line in rejects(app, unusable) if line["segment"] == "Out"
+    }
+    assert held.error is not None
+    assert held.error.code == "exclusion_empty"
+
+
 def test_a_plan_says_what_the_run_then_does(
     app: App, export_id: str, constant_contact: ConstantContact
 ) -> None:

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from local.constant_contact import ConstantContact
-from tests.runs.app import EMAILS, PEOPLE, App, Clock
+from shared.runs import RunState
+from tests.runs.app import COLUMNS, EMAILS, PEOPLE, App, Clock
+from tests.unit.containers import entity, model
 
 
 @pytest.fixture
@@ -40,6 +42,50 @@ def test_the_timer_runs_a_new_snapshot_once(
     assert "1 started" in said
     assert constant_contact.members(list_id) == {*EMAILS, "new@example.com"}
     assert "started" not in app.product.round.make()
+
+
+def test_a_segment_that_changes_under_its_run_is_sent_by_a_fresh_one(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """Nothing of the two copies is mixed."""
+    app.put_segment("Spring", PEOPLE)
+    export_id = app.create_export("Spring", list_id)
+    app.product.round.make()  # pins the snapshot
+    app.put_segment("Spring", [*PEOPLE[1:], ("new@example.com", "New", "Boston")])
+
+    app.drain()
+    stopped = app.product.ledger.last(export_id)
+    imports = len(constant_contact.imports)
+    said = app.product.round.make()
+    app.drain()
+
+    assert stopped is not None
+    assert stopped.error is not None
+    assert (stopped.state, stopped.error.code) == (RunState.FAILED, "snapshot_changed")
+    assert imports == 0
+    assert "1 started" in said
+    assert constant_contact.members(list_id) == EMAILS - {PEOPLE[0][0]} | {"new@example.com"}
+
+
+def test_a_copy_with_a_file_that_metadata_does_not_list_is_sent_with_a_note(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """However late the file came, it neither stops the run nor is it read."""
+    folder = "Spring/2026/03/02/0533/"
+    listed = f"{folder}Spring_1.csv"
+    rows = "\n".join([",".join(COLUMNS), *(",".join(row) for row in PEOPLE), ""])
+    app.segments.upload_blob(listed, rows)
+    described = entity("Spring", COLUMNS, [{"location": f"{app.segments.url}/{listed}"}])
+    app.segments.upload_blob("model.json", model(described))
+    app.segments.upload_blob(f"{folder}Spring_2.csv", rows.replace("person", "stale"))
+
+    run = app.run(app.create_export("Spring", list_id))
+
+    assert (run.state, run.reconciled) == (RunState.COMPLETED, True)
+    assert constant_contact.members(list_id) == EMAILS
+    assert [(note.code, "not listed" in note.message) for note in run.notes] == [
+        ("snapshot_read", True)
+    ]
 
 
 def test_a_schedule_runs_when_it_falls_due_and_not_again(app: App, list_id: str) -> None:

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.errors import SnapshotChanged
+from shared.segments.discovery import find_segments, named
 from shared.segments.snapshots import Dialect, Layout, Snapshot
-from shared.segments.source import SourceFile
+from shared.segments.source import SegmentSource, SourceFile
 
 URL = "https://contoso.blob.core.windows.net/segments"
 EXPORT = "CustomerInsights_6b0c6c1e-2f0a-4d0f-9d3a-0f8f5a9a7c11/BlobExport/"
+QUIET = timedelta(minutes=10)
 START = datetime(2026, 3, 2, 5, 33, tzinfo=UTC)
 
 
@@ -75,6 +77,16 @@ def snapshot_of(container: Container, *dialects: Dialect, **more: Any) -> Snapsh
         complete_since=container.clock,
         **more,
     )
+
+
+def newest_snapshot(
+    source: SegmentSource, name: str, *, prefix: str = "", quiet: timedelta = QUIET
+) -> Snapshot | None:
+    """Return the newest copy of a segment, None if there is none; raise what is in its way."""
+    segment = named(find_segments(source, prefix, quiet), name)
+    if segment is not None and segment.trouble is not None:
+        raise segment.trouble
+    return segment.snapshot if segment else None
 
 
 def model(*entities: Mapping[str, Any], **more: Any) -> str:

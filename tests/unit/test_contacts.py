@@ -201,9 +201,8 @@ def test_a_custom_value_takes_the_form_of_its_field(kind: str, value: str, cell:
     assert lines.to_pylist() == [f"a@example.com,{cell}\n"]
 
 
-def test_reasons_have_a_code_a_count_and_a_sentence() -> None:
+def test_reasons_have_a_code_and_a_count() -> None:
     counts = {"missing_email", "invalid", "duplicate", "excluded", "no_consent"}
 
     assert {reason.fate for reason in Reason} == counts
-    assert all(reason.sentence.endswith(".") for reason in Reason)
     assert sorted(reason.number for reason in Reason) == list(range(1, len(Reason) + 1))

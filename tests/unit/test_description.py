@@ -75,6 +75,16 @@ def test_a_first_record_with_an_address_or_a_number_is_proposed_as_data() -> Non
     assert [column.name for column in description.columns] == ["Column1", "Column2", "Column3"]
 
 
+@pytest.mark.parametrize("first", ["Ana,Silva,Lisbon\n", "Anna,Silva,State\nBo,Li,City\n"])
+def test_a_first_row_of_words_is_never_shown_as_names(first: str) -> None:
+    """Only a record with a known name for addresses is proposed as a header."""
+    description = described(first)
+
+    assert description.dialect.header is False
+    assert [column.name for column in description.columns] == ["Column1", "Column2", "Column3"]
+    assert "Silva" not in str(description.shown())
+
+
 def test_what_is_configured_is_not_proposed_otherwise() -> None:
     description = described("EMail;Name\n", dialect=Dialect(header=False, delimiter=";"))
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from shared.errors import SegmentIncomplete, SnapshotChanged, SnapshotInvalid
-from shared.segments.discovery import confirm, find_segments, named, newest_snapshot
+from shared.segments.discovery import confirm, find_segments, named
 from shared.segments.snapshots import Layout, Snapshot
-from tests.unit.containers import EXPORT, URL, Container, entity, model, partition
+from tests.unit.containers import (
+    EXPORT,
+    QUIET,
+    URL,
+    Container,
+    entity,
+    model,
+    newest_snapshot,
+    partition,
+)
 
-QUIET = timedelta(minutes=10)
 COLUMNS = ("CustomerId", "EMail")
 ROWS = "CustomerId,EMail\n1,ana@example.com\n"
 
@@ -37,7 +43,7 @@ def write_copy(container: Container, stamp: str, parts: int = 2) -> None:
 
 
 def newest(container: Container, name: str = "Spring_Renewals") -> Snapshot | None:
-    return newest_snapshot(container, "", name, QUIET)
+    return newest_snapshot(container, name)
 
 
 def test_a_dated_folder_under_model_json_is_a_segment() -> None:

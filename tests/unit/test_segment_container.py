@@ -10,9 +10,9 @@ from azure.storage.blob import ContainerClient
 
 from shared.contacts.preparation import Audience, Order, prepare
 from shared.errors import SettingInvalid, SnapshotChanged
-from shared.segments.discovery import newest_snapshot
 from shared.segments.source import SourceFile
 from shared.storage.segments import SegmentContainer
+from tests.unit.containers import newest_snapshot
 from tests.unit.preparing import Shelf
 
 
@@ -122,7 +122,7 @@ def test_a_segment_goes_from_blobs_to_batches(
 ) -> None:
     blobs.upload_blob("in/Leads/1.csv", b"EMail,FirstName\nana@example.com,Ana\n")
     blobs.upload_blob("in/Leads/2.csv", b"EMail,FirstName\nbo@example.com,Bo\nbad,Cy\n")
-    snapshot = newest_snapshot(container, "in/", "Leads", quiet=timedelta(0))
+    snapshot = newest_snapshot(container, "Leads", prefix="in/", quiet=timedelta(0))
     assert snapshot is not None
     shelf = Shelf()
     order = Order((Audience(snapshot, ("l",)),), {"email": "EMail", "first_name": "FirstName"})
