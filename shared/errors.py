@@ -39,6 +39,7 @@ ExportError
 │   ├── NotHeld              the run does not wait for approval
 │   ├── NothingPrepared      the held run has nothing to send
 │   ├── NothingToRetry       the run has no failed batches
+│   ├── RetrySuperseded      a newer run has taken the place of the failed one
 │   ├── RetryExpired         the files of the failed batches are gone
 │   ├── RetryOutdated        they were for lists that are no longer the export's
 │   ├── TransitionRefused    the run cannot come from its state into that one
@@ -391,6 +392,12 @@ class NothingToRetry(Conflict):
     """There is no such failed run, or none of its batches failed."""
 
     code = "nothing_to_retry"
+
+
+class RetrySuperseded(Conflict):
+    """A newer run has taken the place of the failed one: its batches would undo what that did."""
+
+    code = "retry_superseded"
 
 
 class RetryExpired(Conflict):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from shared.constant_contact.client import Client
 from shared.errors import MirrorStopped, NotFound
 from shared.events import Event, emit
-from shared.ledger import Ledger, Turn
+from shared.ledger import Ledger, Turn, origin_name, staged_name
 from shared.opt_outs import OptOuts
 from shared.refusals import refusals
 from shared.remembering import Remembering
 from shared.runs import Problem, Route, Run, RunState
-from shared.sending import origin_name, staged_name
+from shared.verdicts import give_up
 
 _EVENTS = {
     RunState.COMPLETED: Event.RUN_COMPLETED,
     RunState.FAILED: Event.RUN_FAILED,
     RunState.CANCELLED: Event.RUN_CANCELLED,
 }
-_SENT = frozenset({RunState.SENDING, RunState.FOLLOWING, RunState.REMOVING})
-"""States in which something may have reached Constant Contact."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class Finishing:
     def finish(self, turn: Turn, client: Client) -> None:
         """Close a run whose batches have all ended: completed, or failed if it fell short."""
         count_lists(turn, client)
-        self._name_refused(turn.run)
         self.opt_outs.write(turn.run.export, client)
         problem = find_shortfall(turn.run)
         self.end(turn, RunState.FAILED if problem else RunState.COMPLETED, problem)
@@ -46,19 +44,18 @@ class Finishing:
         files go before the last word, so that a run that has ended has left nothing behind.
         """
         if problem:
-            turn.close(lambda run: run.having(error=problem))
+            gives_up = turn.run.begun and state is RunState.FAILED
+            turn.close(
+                lambda run: (run.with_batches(give_up) if gives_up else run).having(error=problem)
+            )
         run = turn.run
-        may_have_sent = run.state in _SENT
-        if state is RunState.COMPLETED or may_have_sent:
+        if run.begun:
+            self._name_rows(run)
+        if state is RunState.COMPLETED or run.reached:
             self.remembering.remember(run)
-        keep = [
-            name(batch.number)
-            for batch in run.failed_batches
-            for name in (staged_name, origin_name)
-        ]
-        self.ledger.unstage(run.key, keep if state is RunState.FAILED else ())
-        if run.retry_of and may_have_sent:  # whose files these are copies of
-            self.ledger.unstage(f"{run.export_id}/{run.retry_of}")
+        keep = self._wanted_for_a_retry(run) if state is RunState.FAILED else []
+        self.ledger.unstage(run.key, keep)
+        self._unstage_older(run, state, keep)
         run = turn.close(
             lambda run: run.moved_to(state, turn.now()).having(
                 error=problem, reconciled=reconciled(run)
@@ -68,11 +65,31 @@ class Finishing:
         if run.reconciled is False and state is RunState.COMPLETED:
             emit(Event.RUN_UNRECONCILED, **facts(run))
 
-    def _name_refused(self, run: Run) -> None:
-        """Put the rows that Constant Contact did not take behind the rejects."""
+    def _wanted_for_a_retry(self, run: Run) -> list[str]:
+        """Return the names of the staged files that sending the failed batches again takes."""
+        if not run.failed_batches:
+            return []
+        files = [
+            name(batch.number)
+            for batch in run.failed_batches
+            for name in (staged_name, origin_name)
+        ]
+        return [*files, *self.remembering.wanted_for_a_retry(run)]
+
+    def _unstage_older(self, run: Run, state: RunState, kept: Collection[str]) -> None:
+        """Delete what older runs of the export keep for a retry that *run* has made pointless."""
+        if run.retry_of and (state is RunState.COMPLETED or kept):
+            self.ledger.unstage(f"{run.export_id}/{run.retry_of}")
+        if state is RunState.COMPLETED or (run.reached and not run.retry_of):
+            for key in self.ledger.keys_with_staged():
+                if key.startswith(f"{run.export_id}/") and key < run.key:
+                    self.ledger.unstage(key)
+
+    def _name_rows(self, run: Run) -> None:
+        """Put the rows that did not arrive, or may not have, behind the rejects."""
         audiences = [snapshot for snapshot in run.snapshots if not snapshot.excluded]
         for batch in run.batches:
-            if not batch.refused and not batch.suppressed:
+            if batch.accepted == batch.rows:
                 continue
             try:
                 origin = self.ledger.staged(run.key, origin_name(batch.number))
@@ -118,11 +135,12 @@ def count_lists(turn: Turn, client: Client) -> None:
 
 
 def reconciled(run: Run) -> bool | None:
-    """Say whether the run's numbers add up; None while it has nothing to add up.
+    """Say whether the run's numbers add up; None where nothing was read or nothing sent.
 
     The lists are an independent check: whoever was accepted is a member afterwards.
     """
-    if not run.counts.read and not run.batches:
+    nothing_sent = not run.reached if run.batches else not run.counts.read
+    if nothing_sent:
         return None
     return (
         run.counts.prepared_whole

@@ -8,7 +8,8 @@ message vanished is found by the timer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -31,6 +32,7 @@ from shared.errors import (
     ReconnectRequired,
     RetryExpired,
     RetryOutdated,
+    RetrySuperseded,
     RunEnded,
     ServiceUnavailable,
     TerminalError,
@@ -44,7 +46,7 @@ from shared.following import follow, follow_again_in
 from shared.ids import new_run_id
 from shared.ledger import Ledger, RunCancelled, Turn
 from shared.mirroring import Mirroring
-from shared.narrowing import narrow
+from shared.narrowing import may_narrow, narrow
 from shared.preparing import Preparing
 from shared.roles import Principal, require_use
 from shared.runs import STEP_OF, Audit, PinnedSnapshot, Problem, Route, Run, RunState, Waiting
@@ -154,6 +156,11 @@ class Jobs:
         run = self.ledger.runs.find(key)
         if run is None or run.state is not RunState.FAILED or not run.failed_batches:
             raise NothingToRetry("That run has no failed batches to send again.")
+        if any(takes_the_place_of(newer, run) for newer in self.ledger.newer(run)):
+            raise RetrySuperseded(
+                "A newer run of the export has taken its place: retrying this one would put"
+                " older values back. Start a new run instead."
+            )
         if not self.ledger.has_staged(key):
             raise RetryExpired("The files of that run are gone; start a new run instead.")
         if run.connection_id != export.connection_id or not is_meant_for(export, run):
@@ -357,21 +364,41 @@ class Jobs:
         self.preparing.prepare(turn, client)
 
     def _send(self, turn: Turn, client: Client) -> Waiting:
-        with self.leases.hold(SENDER):
+        with self._as_sender(turn, client):
             self.mirroring.open_lists(turn, client)
             send(turn, client, self.ledger)
         turn.note(lambda run: run.moved_to(RunState.FOLLOWING, self.now()))
         return self._wait_for_activities(turn)
 
     def _follow(self, turn: Turn, client: Client) -> Waiting | None:
-        budget = turn.run.export.refusal_calls
-        if not follow(turn, client) or not narrow(turn, client, self.ledger, budget):
+        if not follow(turn, client) or not self._narrow(turn, client):
             return self._wait_for_activities(turn)
         if may_remove(turn.run):
             turn.note(lambda run: run.moved_to(RunState.REMOVING, self.now()))
         else:
             self._finish(turn, client)
         return None
+
+    def _narrow(self, turn: Turn, client: Client) -> bool:
+        if not may_narrow(turn.run):
+            return True
+        with self._as_sender(turn, client):
+            return narrow(turn, client, self.ledger)
+
+    @contextmanager
+    def _as_sender(self, turn: Turn, client: Client) -> Iterator[None]:
+        """Hold the right to upload; a worker that has lost it stops before its next call."""
+        with self.leases.hold(SENDER) as lease:
+
+            def check() -> None:
+                lease.check()
+                turn.check()
+
+            client.still_wanted = check
+            try:
+                yield
+            finally:
+                client.still_wanted = turn.check
 
     def _remove(self, turn: Turn, client: Client) -> Waiting | None:
         if not self.mirroring.carry_on(turn, client):
@@ -383,11 +410,12 @@ class Jobs:
     def _wait_for_activities(self, turn: Turn) -> Waiting:
         before = turn.run.waiting
         now = self.now()
+        since = before.since if before and before.reason == "activities" else now
         return Waiting(
             reason="activities",
             message="Constant Contact is working on the uploaded files.",
-            since=before.since if before and before.reason == "activities" else now,
-            until=now + follow_again_in(turn.run.polls, self.poll),
+            since=since,
+            until=now + follow_again_in(now - since, self.poll),
         )
 
     def abandon(self, step: Step) -> None:
@@ -457,6 +485,11 @@ def is_meant_for(export: Export, failed: Run) -> bool:
         for order in (failed.export, export)
     )
     return all(then[name] == today.get(name) for name in meant)
+def takes_the_place_of(newer: Run, run: Run) -> bool:
+    """Say whether sending the batches of *run* after *newer* would undo what that did."""
+    if newer.retry_of == run.id:
+        return False
+    return newer.reached or newer.state is RunState.COMPLETED
 
 
 def may_remove(run: Run) -> bool:

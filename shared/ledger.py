@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -188,6 +189,10 @@ class Ledger:
         runs = self._documents_of(export_id)
         return next((run for run in runs if run.state is RunState.COMPLETED), None)
 
+    def newer(self, run: Run) -> Iterator[Run]:
+        """Yield the export's runs that are newer than *run*, newest first."""
+        return takewhile(lambda other: other.id > run.id, self._documents_of(run.export_id))
+
     def _documents_of(self, export_id: str) -> Iterator[Run]:
         for run_id in self.newest(export_id):
             run = self.runs.find(f"{export_id}/{run_id}")
@@ -243,3 +248,14 @@ class Ledger:
 def _already_active(export_id: str, run_id: str | None) -> RunActive:
     location = f"/api/runs/{export_id}/{run_id}" if run_id else None
     return RunActive("A run of this export is already under way.", location=location)
+
+
+
+def staged_name(number: int) -> str:
+    """Return the name of a batch's staged file."""
+    return f"{number:04d}.csv"
+
+
+def origin_name(number: int) -> str:
+    """Return the name of the file that says which row of which file each line came from."""
+    return f"{number:04d}.origin"

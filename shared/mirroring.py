@@ -23,7 +23,7 @@ from shared.constant_contact.answers import Activity, ContactList
 from shared.constant_contact.client import Client
 from shared.contacts.addresses import judged
 from shared.contacts.memory import Marks, Memory, leavers
-from shared.errors import MirrorStopped, RequestRefused
+from shared.errors import AnswerLost, ExportError, MirrorStopped, RequestRefused
 from shared.exports import Export
 from shared.guard import find_removal_concern
 from shared.ids import RUN_ID
@@ -31,6 +31,7 @@ from shared.ledger import Ledger, Turn
 from shared.remembering import Remembering
 from shared.runs import Mirror, Mirrored, Route, Run, RunState, Stage
 from shared.verdicts import LONGEST_ACTIVITY
+from shared.waits import may_be_under_way
 
 MAX_ACCOUNT_LISTS = 1_000
 CONTACTS_PER_CALL = 500
@@ -288,10 +289,16 @@ class _Work:
         """Have an operation done; return True once it is confirmed, and note what comes next."""
         mirrored, now = self.mirrored, self._turn.now()
         if mirrored.activity_id is None:
-            if mirrored.calling and self._may_be_under_way():
+            if mirrored.calling and self._may_take_effect():
                 return False
             self._note(calling=True, called_at=now)
-            activity = call()
+            try:
+                activity = call()
+            except AnswerLost:
+                raise
+            except ExportError:
+                self._note(calling=False)  # it was not received
+                raise
             self._note(activity_id=activity.id)
             return False
         found = self._client.activity(mirrored.activity_id)
@@ -304,9 +311,11 @@ class _Work:
         self._note(calling=False, activity_id=None, **step)
         return True
 
-    def _may_be_under_way(self) -> bool:
-        """Say whether an operation whose answer was lost may still take effect."""
+    def _may_take_effect(self) -> bool:
+        """Say whether an operation whose answer was lost may still do so."""
         self._require_time_left()
+        if may_be_under_way(self.mirrored.called_at, self._turn.now()):
+            return True
         return any(not a.ended and a.file_name is None for a in self._client.activities())
 
     def _require_time_left(self) -> None:

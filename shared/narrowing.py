@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.constant_contact.answers import Activity
 from shared.constant_contact.client import Client
-from shared.ledger import Ledger, Turn
+from shared.following import ask
+from shared.ledger import Ledger, Turn, staged_name
 from shared.refusals import named_lines
 from shared.runs import Batch, BatchState, Probe, Run
-from shared.sending import staged_name
-from shared.verdicts import judge
+from shared.sending import answered, begun, find_unanswered
 
 MOST_REFUSED = 1_000
 """With more refused rows in a batch something else is wrong, and no list of rows helps."""
@@ -63,25 +62,39 @@ def found_lines(parts: list[Part]) -> tuple[int, ...]:
     )
 
 
-def narrow(turn: Turn, client: Client, ledger: Ledger, budget: int) -> bool:
+def may_narrow(run: Run) -> bool:
+    """Say whether there is anything to find, and the export allows calls for it."""
+    return run.export.refusal_calls > 0 and any(_is_unclear(batch) for batch in run.batches)
+
+
+def narrow(turn: Turn, client: Client, ledger: Ledger) -> bool:
     """Do what can be done now; return whether there is nothing to wait for.
 
-    Args:
-        budget: Calls that may be spent on it in this run.
+    The export says how many calls may be spent on it in a run, those that ask how it goes
+    included. Once they are spent, what has been found has to do.
     """
-    if not any(_is_unclear(batch) for batch in turn.run.batches) or budget == 0:
-        return True
-    _find_unanswered(turn, client)
-    if not _judge_probes(turn, client):
-        return False
-    left = budget - turn.run.probe_calls - 1  # one is kept to ask how they went
-    wanted = list(_next_probes(turn.run))[: max(0, left)]
-    for probe in wanted:
-        _note(turn, probe.having(state=BatchState.SENDING), calls=1)
-        activity = client.import_contacts(
-            probe.file_name, _content(turn.run, probe, ledger), probe.list_ids
-        )
-        _note(turn, _sent(probe, activity, turn))
+    spent_before = turn.run.probe_calls - client.calls
+
+    def left() -> int:
+        return turn.run.export.refusal_calls - spent_before - client.calls
+
+    def note(*probes: Probe, calls: int = 0) -> None:
+        spent = spent_before + client.calls + calls
+        turn.note(lambda run: run.with_imports(*probes).having(probe_calls=spent))
+
+    if left() > 0:
+        find_unanswered(turn, client, turn.run.probes)
+    if left() > 0 and (judged := ask(turn.run.probes, turn, client)):
+        note(*judged)
+        if left() > 0 and not all(probe.ended for probe in judged):
+            return False
+    wanted = list(_next_probes(turn.run))[: max(0, left() - 1)]  # one is kept to ask about them
+    for each in wanted:
+        probe = begun(each, turn.now())
+        note(probe, calls=1)
+        content = _content(turn.run, probe, ledger)
+        activity = client.import_contacts(probe.file_name, content, probe.list_ids)
+        note(answered(probe, activity, turn.now()))
     if not wanted:
         turn.note(_concluded)
     return not wanted
@@ -118,43 +131,6 @@ def _content(run: Run, probe: Probe, ledger: Ledger) -> bytes:
     """Return the probe's rows as an import file."""
     header, *lines = ledger.staged(run.key, staged_name(probe.number)).splitlines(keepends=True)
     return header + b"".join(lines[probe.start : probe.start + probe.rows])
-
-
-def _sent(probe: Probe, activity: Activity, turn: Turn) -> Probe:
-    return probe.having(state=BatchState.SENT, activity_id=activity.id, sent_at=turn.now())
-
-
-def _note(turn: Turn, *probes: Probe, calls: int = 0) -> None:
-    def change(run: Run) -> Run:
-        for probe in probes:
-            run = run.with_probe(probe)
-        return run.having(probe_calls=run.probe_calls + calls)
-
-    turn.note(change)
-
-
-def _find_unanswered(turn: Turn, client: Client) -> None:
-    """Settle the probes whose intent is written down but not their activity."""
-    for probe in turn.run.probes:
-        if probe.state is BatchState.SENDING:
-            activity = client.find_import(probe.file_name)
-            settled = (
-                _sent(probe, activity, turn) if activity else probe.having(state=BatchState.STAGED)
-            )
-            _note(turn, settled, calls=1)
-
-
-def _judge_probes(turn: Turn, client: Client) -> bool:
-    """Ask once about all probes under way; return whether each has ended."""
-    outstanding = [probe for probe in turn.run.probes if probe.state is BatchState.SENT]
-    if not outstanding:
-        return True
-    newest = {activity.id: activity for activity in client.activities()}
-    judged = [
-        judge(probe, newest.get(probe.activity_id or ""), turn.now()) for probe in outstanding
-    ]
-    _note(turn, *judged, calls=1)
-    return all(probe.ended for probe in judged)
 
 
 def _concluded(run: Run) -> Run:

@@ -21,12 +21,13 @@ from shared.connections import Connection
 from shared.constant_contact.client import Client
 from shared.contacts.batches import MAX_IMPORT_LINES, BatchFile
 from shared.contacts.preparation import Audience, Consent, Order, prepare
+from shared.contacts.rejects import HEADER
 from shared.errors import ColumnMissing, RequestRefused
 from shared.events import Event, emit
 from shared.exports import Export, Mode
 from shared.finishing import Finishing, facts
 from shared.guard import find_concerns, find_removal_concern
-from shared.ledger import Ledger, Turn
+from shared.ledger import Ledger, Turn, origin_name, staged_name
 from shared.mirroring import choose, count_left
 from shared.plans import plan
 from shared.remembering import Recollection, Remembering
@@ -46,7 +47,6 @@ from shared.runs import (
     RunState,
 )
 from shared.segments.source import SegmentSource, SourceFile
-from shared.sending import origin_name, staged_name
 from shared.storage.documents import Records
 
 _SIGN_OF_LIFE = timedelta(seconds=2)
@@ -159,6 +159,10 @@ class Preparing:
                     file_name=file_name(run, number),
                 )
             )
+        self.remembering.stage_again(run, failed)
+        rejects = self.ledger.open_rejects(run.key)
+        rejects.write(HEADER)
+        rejects.commit()
         rows = sum(batch.rows for batch in batches)
         lists = count_lists(client, run.export.list_ids)
         turn.note(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from shared.connections import Connection
-from shared.contacts.memory import Marks, Memory
+from shared.contacts.memory import Marks, Memory, leavers
 from shared.errors import NotFound
 from shared.exports import Export
 from shared.ledger import Ledger
@@ -118,39 +119,77 @@ class Remembering:
                 self._ledger.stage(run.key, _part(segment, part), marks.packed())
         self._ledger.stage(run.key, _TERMS, json.dumps(recollection.terms).encode())
 
+    def wanted_for_a_retry(self, run: Run) -> list[str]:
+        """Return the names of the staged files that `stage_again` reads."""
+        return [_TERMS, *(_part(segment, "new") for segment in range(len(_audiences(run))))]
+
+    def stage_again(self, run: Run, failed: Run) -> None:
+        """Keep the hashes of the batches that *run* sends again beside what is remembered.
+
+        What is remembered of the same people gives way: nobody knows which values they have now.
+        """
+        try:
+            terms = json.loads(self._ledger.staged(failed.key, _TERMS))
+        except NotFound:
+            return  # the run kept no memory
+        head = self._heads.find(run.export_id)
+        files = head.files if head and head.terms == terms else {}
+        for segment, name in enumerate(_audiences(failed)):
+            staged = self.read(failed, segment, "new")
+            again = staged.where(_lines_of(failed, segment, len(staged), _has_failed))
+            known = self._documents.read(files[name]).content if name in files else None
+            kept = leavers(Marks.parse(known), again) if known else Marks.none()
+            self._ledger.stage(run.key, _part(segment, "new"), again.packed())
+            self._ledger.stage(run.key, _part(segment, "kept"), kept.packed())
+        self._ledger.stage(run.key, _TERMS, json.dumps(terms).encode())
+
     def remember(self, run: Run) -> None:
         """Move the memory to what was accepted in *run*: the unchanged and the confirmed.
 
         All else is forgotten, so that it is sent again: it was refused, or nobody knows.
-        Repeating this changes nothing, also when the run's staged files are gone in part.
+        Repeating this changes nothing, also when the run's staged files are gone in part; and
+        a worker that stalled meets what a newer run has written and leaves it alone.
+
+        Raises:
+            DocumentChanged: Another worker moved the memory at the same time.
         """
         try:
             terms = json.loads(self._ledger.staged(run.key, _TERMS))
         except NotFound:
             return  # the run keeps no memory, or this was done already
-        head = self._heads.find(run.export_id)
-        if head is None or head.run_id != run.id:
-            head = self._move(run, terms, head)
-        for path in list(self._documents.paths(f"memory/{run.export_id}/{_FILES}")):
-            if path not in head.files.values():
+        head, etag = self._head(run.export_id)
+        if head is None or head.run_id < run.id:
+            head = self._move(run, terms, head, etag)
+        newest = _file(run.export_id, head.run_id)
+        for path in list(self._documents.paths(_file(run.export_id))):
+            if path < newest and path not in head.files.values():
                 self._documents.delete(path)
 
-    def _move(self, run: Run, terms: str, before: Remembered | None) -> Remembered:
-        names = [snapshot.segment for snapshot in run.snapshots if not snapshot.excluded]
+    def _head(self, export_id: str) -> tuple[Remembered | None, str]:
+        try:
+            return self._heads.read(export_id)
+        except NotFound:
+            return None, ""
+
+    def _move(self, run: Run, terms: str, before: Remembered | None, etag: str) -> Remembered:
+        """Write the files of *run*, then the head over the one that was read under *etag*."""
         files = {}
-        for segment, name in enumerate(names):
+        for segment, name in enumerate(_audiences(run)):
             staged = self.read(run, segment, "new")
             confirmed = staged.where(confirmed_lines(run, segment, len(staged)))
             parts = [self.read(run, segment, "kept"), confirmed]
             if run.mirror and not run.mirror.done:
                 parts.append(self.read(run, segment, "left"))  # still on the list, to be removed
-            path = f"memory/{run.export_id}/{_FILES}{run.id}-{segment}.parquet"
+            path = f"{_file(run.export_id, run.id)}-{segment}.parquet"
             self._documents.put(path, Marks.joined(parts).sorted().packed())
             files[name] = path
         head = Remembered(
             run_id=run.id, terms=terms, files=files, mirrored=is_mirrored(run, before)
         )
-        self._write_head(run.export_id, head)
+        if before is None:
+            self._heads.create(run.export_id, head)
+        else:
+            self._heads.replace(run.export_id, head, etag)
         return head
 
     def read(self, run: Run, segment: int, part: str) -> Marks:
@@ -161,14 +200,6 @@ class Remembering:
         """Forget everything about an export."""
         for path in list(self._documents.paths(f"memory/{export_id}/")):
             self._documents.delete(path)
-
-    def _write_head(self, export_id: str, head: Remembered) -> None:
-        try:
-            _, etag = self._heads.read(export_id)
-        except NotFound:
-            self._heads.create(export_id, head)
-        else:
-            self._heads.replace(export_id, head, etag)
 
 
 def is_mirrored(run: Run, before: Remembered | None) -> bool:
@@ -199,19 +230,32 @@ def confirmed_lines(
     """Tell which of a segment's staged lines were accepted, as far as that is known.
 
     A batch with refusals that nobody can name counts as not accepted at all: it costs one call
-    to send it again, and no refused row is taken for accepted.
+    to send it again, and no refused row is taken for accepted. People who had unsubscribed are
+    remembered like the accepted: nobody says which they are, and sending them again would
+    change nothing. They are sent when their values change, or with a full run.
     """
-    confirmed = np.zeros(staged, np.bool_)
+    return _lines_of(run, segment, staged, _is_confirmed)
+
+
+def _lines_of(
+    run: Run, segment: int, staged: int, chosen: Callable[[Batch], bool]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Flag a segment's staged lines that are in *chosen* batches, rows known to be refused apart"""
+    flags = np.zeros(staged, np.bool_)
     start = 0
     for batch in run.batches:
         if batch.segment != segment:
             continue
-        if _is_confirmed(batch):
-            confirmed[start : start + batch.rows] = True
+        if chosen(batch):
+            flags[start : start + batch.rows] = True
             for line in named_lines(batch):
-                confirmed[start + line - 2] = False
+                flags[start + line - 2] = False
         start += batch.rows
-    return confirmed
+    return flags
+
+
+def _has_failed(batch: Batch) -> bool:
+    return batch.state is BatchState.FAILED
 
 
 def _is_confirmed(batch: Batch) -> bool:
@@ -222,8 +266,16 @@ def _is_confirmed(batch: Batch) -> bool:
     )
 
 
-_FILES = "marks-"
+def _audiences(run: Run) -> list[str]:
+    return [snapshot.segment for snapshot in run.snapshots if not snapshot.excluded]
+
+
 _TERMS = "memory.json"
+
+
+def _file(export_id: str, run_id: str = "") -> str:
+    """Return how the paths of the files that a run writes begin; these sort by the run's age."""
+    return f"memory/{export_id}/marks-{run_id}"
 
 
 def _part(segment: int, part: str) -> str:

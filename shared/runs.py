@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -87,7 +87,9 @@ class Batch(_Part):
         segment: Index into the export's segments.
         file_name: Unique over all runs: by it a lost upload is found in the activity list.
         refused: Rows Constant Contact did not take; *suppressed*: people who had unsubscribed.
-        errors: What the activity said, with addresses masked.
+        called_at: When its upload was begun; None while it was certainly not received.
+        errors: What the activity said, without any value it may have quoted.
+        named: Lines of refused rows that the activity named; line 1 is the header.
         found: Lines of refused rows that narrowing has found; None if it has not been done.
     """
 
@@ -99,18 +101,25 @@ class Batch(_Part):
     file_name: str
     activity_id: str | None = None
     state: BatchState = BatchState.STAGED
+    called_at: AwareDatetime | None = None
     sent_at: AwareDatetime | None = None
     accepted: NonNegativeInt = 0
     refused: NonNegativeInt = 0
     suppressed: NonNegativeInt = 0
     verdict: str | None = None
     errors: tuple[str, ...] = ()
+    named: tuple[int, ...] = ()
     found: tuple[int, ...] | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether Constant Contact has said its last word on it."""
+        """Whether nothing more will be heard of it."""
         return self.state in {BatchState.COMPLETED, BatchState.FAILED}
+
+    @property
+    def reached(self) -> bool:
+        """Whether Constant Contact may have received it."""
+        return self.called_at is not None or self.activity_id is not None
 
 
 class Probe(Batch):
@@ -390,13 +399,24 @@ class Run(_Part):
         return self.error is not None and not self.ended and self.state is not RunState.HELD
 
     @property
+    def begun(self) -> bool:
+        """Whether it has come as far as sending."""
+        return RunState.SENDING in {self.state, *self.phases}
+
+    @property
+    def reached(self) -> bool:
+        """Whether anything of it may have changed something at Constant Contact."""
+        removing = RunState.REMOVING in {self.state, *self.phases}
+        return removing or any(batch.reached for batch in self.batches)
+
+    @property
     def sent(self) -> int:
         """How many batches Constant Contact has received."""
         return sum(batch.activity_id is not None for batch in self.batches)
 
     @property
     def failed_batches(self) -> tuple[Batch, ...]:
-        """The batches Constant Contact did not carry out; they can be sent again for a while."""
+        """The batches that were not carried out; they can be sent again for a while."""
         return tuple(batch for batch in self.batches if batch.state is BatchState.FAILED)
 
     def moved_to(self, state: RunState, now: datetime) -> Self:
@@ -426,16 +446,20 @@ class Run(_Part):
         share = PREPARED + (SENT - PREPARED) * sent // rows + (99 - SENT) * ended // rows
         return self.having(progress=max(self.progress, share))
 
-    def with_batch(self, number: int, **changes: Any) -> Self:
-        """Return this run with batch *number* changed."""
-        batches = list(self.batches)
-        batches[number] = batches[number].having(**changes)
-        return self.having(batches=tuple(batches))
+    def with_batches(self, change: Callable[[Batch], Batch]) -> Self:
+        """Return this run with *change* made to each of its batches."""
+        return self.having(batches=tuple(change(batch) for batch in self.batches))
 
-    def with_probe(self, probe: Probe) -> Self:
-        """Return this run with *probe* in the place it has, or as the newest."""
-        others = {each.file_name: each for each in self.probes} | {probe.file_name: probe}
-        return self.having(probes=tuple(others.values()))
+    def with_imports(self, *imports: Batch) -> Self:
+        """Return this run with batches in their places, and probes there or as the newest."""
+        batches = list(self.batches)
+        probes = {probe.file_name: probe for probe in self.probes}
+        for each in imports:
+            if isinstance(each, Probe):
+                probes[each.file_name] = each
+            else:
+                batches[each.number] = each
+        return self.having(batches=tuple(batches), probes=tuple(probes.values()))
 
     def next_step(self, kind: StepKind) -> Step:
         """Return the message that carries this run on."""

@@ -17,6 +17,10 @@ from shared.runs import Waiting
 LONGEST_TROUBLE = timedelta(hours=24)
 """Trouble that has gone on for so long without a break does not pass by itself."""
 
+LONGEST_CALL = timedelta(minutes=5)
+"""Whatever was to be sent so long ago has been received by now, or never will be: two minutes at
+most for its slot, repeats in place for one and a half, a minute for the answer; and a margin."""
+
 _FIRST = timedelta(seconds=15)
 _LONGEST = timedelta(minutes=15)
 
@@ -55,11 +59,18 @@ def wait_for(error: TransientError, before: Waiting | None, now: datetime) -> Wa
     )
 
 
+def may_be_under_way(called_at: datetime | None, now: datetime) -> bool:
+    """Say whether a call that was begun then may still take effect, so that it is not repeated."""
+    return called_at is not None and now - called_at < LONGEST_CALL
+
+
 def _first(error: TransientError) -> timedelta:
     match error:
         case ActivityQueueFull():
             return timedelta(seconds=60)
-        case AnswerLost() | RateLimited():
+        case AnswerLost():
+            return LONGEST_CALL
+        case RateLimited():
             return timedelta(seconds=5)
         case _:
             return _FIRST

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -154,6 +154,26 @@ class Client:
     def activities(self) -> list[Activity]:
         """Return the account's newest activities, up to 500, in one call."""
         return next(self._pages("activities", parse_activity, "to list activities", limit=PAGE))
+
+    def find_activities(self, ids: Collection[str]) -> dict[str, Activity]:
+        """Return those of *ids* that are on record, by their ids.
+
+        Usually one call: that of the newest 500. What is not among them costs a call for each
+        further page, or one for each activity where these are fewer.
+        """
+        found: dict[str, Activity] = {}
+        missing = set(ids)
+        pages = self._pages("activities", parse_activity, "to list activities", limit=PAGE)
+        for read, page in enumerate(pages, start=1):
+            found |= {activity.id: activity for activity in page if activity.id in missing}
+            missing -= found.keys()
+            if len(missing) <= read:
+                break
+        for activity_id in missing:
+            activity = self.activity(activity_id)
+            if activity:
+                found[activity_id] = activity
+        return found
 
     def activity(self, activity_id: str) -> Activity | None:
         """Return the activity; None once its record is gone, after ten days."""

@@ -95,14 +95,25 @@ class Documents:
         return BlockFile(self._container.get_blob_client(path))
 
     def append_block(self, path: str, content: bytes) -> None:
-        """Put *content* behind the file; a piece that is there already is not put twice."""
+        """Put *content* behind the file; a piece that is there already is not put twice.
+
+        Written only over the file that was seen: of several writers none undoes another's.
+        """
         blob = self._container.get_blob_client(path)
         name = hashlib.sha256(content).hexdigest()[:_NAME_LENGTH]
         with translated():
-            committed = [block.id for block in blob.get_block_list("committed")[0]]
-            if name not in committed:
+            while True:
+                unchanged, committed = _blocks(blob)
+                if name in committed:
+                    return
                 blob.stage_block(name, content)
-                blob.commit_block_list([BlobBlock(old) for old in [*committed, name]])
+                try:
+                    blob.commit_block_list(
+                        [BlobBlock(old) for old in [*committed, name]], **unchanged
+                    )
+                except (ResourceExistsError, ResourceModifiedError):
+                    continue  # another writer was faster, or our own answer got lost
+                return
 
     def stream(self, path: str) -> Iterator[bytes]:
         """Yield the file in pieces of some megabytes.
@@ -172,6 +183,16 @@ class Documents:
         if stored.content != content:
             raise DocumentChanged("The document was changed meanwhile.")
         return stored.etag
+
+
+def _blocks(blob: BlobClient) -> tuple[dict[str, Any], list[str]]:
+    """Return the condition that the file is still as it is now, and its blocks; none if absent."""
+    try:
+        etag = blob.get_blob_properties().etag
+        committed = [block.id for block in blob.get_block_list("committed")[0]]
+    except ResourceNotFoundError:
+        return {"match_condition": MatchConditions.IfMissing}, []
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}, committed
 
 
 class BlockFile:

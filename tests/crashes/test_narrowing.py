@@ -72,6 +72,21 @@ def test_no_more_calls_are_spent_than_the_export_allows(
     assert run.counts == plain.counts
 
 
+def test_asking_how_it_goes_is_within_the_calls_that_the_export_allows(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """Each import takes half an hour, so that it is asked about many times."""
+    constant_contact.options.change(activity_seconds=1800.0)
+    app.put_segment("Spring", PEOPLE)
+    plain = app.run(app.create_export("Spring", list_id, id="plain"))
+
+    run = app.run(app.create_export("Spring", list_id, id="narrowing", refusal_calls=5))
+
+    assert run.state is RunState.COMPLETED
+    assert run.probe_calls <= 5
+    assert run.calls <= plain.calls + 5
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_probe_whose_answer_is_lost_is_looked_up(
     app: App, constant_contact: ConstantContact, list_id: str, when: str

@@ -22,6 +22,7 @@ from shared.errors import (
 from shared.roles import LOCAL, Principal, Role
 from shared.runs import Run, RunState
 from shared.steps import Step, StepKind
+from shared.waits import LONGEST_CALL
 from tests.runs.app import EMAILS, PEOPLE, App
 
 IMPORT = "/v3/activities/contacts_file_import"
@@ -569,3 +570,25 @@ def test_a_queue_that_fails_once_strands_no_run(
 
     assert failed
     assert run.state is RunState.COMPLETED
+
+
+def test_an_upload_whose_answer_was_lost_is_not_repeated_while_it_may_be_on_its_way(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    """The gateway gave up, and what is behind it acts only minutes later."""
+    constant_contact.faults.drop(IMPORT, "before", times=1)
+    run = app.start(export_id)
+    app.step(2)
+    waiting = app.read(run).waiting
+    assert waiting is not None
+    assert waiting.reason == "answer_lost"
+    looks = len(constant_contact.calls)
+
+    app.product.jobs.perform(Step(run=run.key, step=StepKind.SEND, position=2))
+
+    assert len(constant_contact.calls) == looks
+    app.drain()
+    assert app.read(run).state is RunState.COMPLETED
+    assert len(constant_contact.imports) == 1
+    longest = max(delay for _, delay in app.waits.sent)
+    assert abs(longest - LONGEST_CALL) < timedelta(minutes=1)
