@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from shared.constant_contact.client import Client
-from shared.errors import MirrorStopped, NotFound
+from shared.errors import ExportError, MirrorStopped, NotFound, Overtaken
 from shared.events import Event, emit
 from shared.ledger import Ledger, Turn, origin_name, staged_name
 from shared.opt_outs import OptOuts
@@ -33,7 +33,7 @@ class Finishing:
     def finish(self, turn: Turn, client: Client) -> None:
         """Close a run whose batches have all ended: completed, or failed if it fell short."""
         count_lists(turn, client)
-        self.opt_outs.write(turn.run.export, client)
+        self._write_opt_outs(turn, client)
         problem = find_shortfall(turn.run)
         self.end(turn, RunState.FAILED if problem else RunState.COMPLETED, problem)
 
@@ -64,6 +64,16 @@ class Finishing:
         emit(_EVENTS[state], **facts(run))
         if run.reconciled is False and state is RunState.COMPLETED:
             emit(Event.RUN_UNRECONCILED, **facts(run))
+
+    def _write_opt_outs(self, turn: Turn, client: Client) -> None:
+        """Write who has opted out; trouble with that is a note, since the people are sent."""
+        try:
+            self.opt_outs.write(turn.run.export, client)
+        except Overtaken:
+            raise
+        except ExportError as error:
+            note = f"The file of people who opted out was not written: {error}"
+            turn.note(lambda run: run.having(notes=(*(n for n in run.notes if n != note), note)))
 
     def _wanted_for_a_retry(self, run: Run) -> list[str]:
         """Return the names of the staged files that sending the failed batches again takes."""

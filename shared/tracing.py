@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared.errors import ExportError
@@ -60,4 +60,5 @@ def _span(name: str, kind: SpanKind, parent: str | None, **attributes: str | int
         except Exception as error:
             code = error.code if isinstance(error, ExportError) else type(error).__name__
             span.set_attribute("error.type", code)
+            span.set_status(StatusCode.ERROR, code)
             raise

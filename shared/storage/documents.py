@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -205,7 +206,11 @@ class BlockFile:
         self._size = 0
 
     def write(self, content: bytes) -> None:
-        """Add *content*; small pieces are sent together."""
+        """Add *content*; small pieces are sent together.
+
+        Raises:
+            NotFound: There is no such container.
+        """
         self._waiting.append(content)
         self._size += len(content)
         if self._size >= _BLOCK_BYTES:
@@ -214,17 +219,25 @@ class BlockFile:
     def commit(self) -> None:
         """Make the file what was written, in place of what was there."""
         self._send()
-        with translated():
+        with translated(), _container_needed():
             self._blob.commit_block_list([BlobBlock(name) for name in self._names])
 
     def _send(self) -> None:
         if not self._waiting:
             return
         name = f"{len(self._names):0{_NAME_LENGTH}d}"
-        with translated():
+        with translated(), _container_needed():
             self._blob.stage_block(name, b"".join(self._waiting))
         self._names.append(name)
         self._waiting, self._size = [], 0
+
+
+@contextmanager
+def _container_needed() -> Iterator[None]:
+    try:
+        yield
+    except ResourceNotFoundError:
+        raise NotFound("There is no such container.") from None
 
 
 class Records(Generic[Model]):

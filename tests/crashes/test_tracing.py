@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 
 from functions.exchange import answering_all
 from local.constant_contact import ConstantContact
@@ -72,8 +72,10 @@ def test_a_call_that_goes_wrong_shows_its_code(
 
     assert app.run(export_id).state is RunState.COMPLETED
 
-    codes = [(span.attributes or {}).get("error.type") for span in of_kind(spans, SpanKind.CLIENT)]
-    assert "answer_lost" in codes
+    calls = of_kind(spans, SpanKind.CLIENT)
+    (lost,) = [call for call in calls if (call.attributes or {}).get("error.type") == "answer_lost"]
+    assert lost.status.status_code is StatusCode.ERROR
+    assert all(call.status.status_code is StatusCode.UNSET for call in calls if call is not lost)
 
 
 def test_no_span_tells_who_anybody_is(

@@ -23,7 +23,7 @@ from shared.roles import LOCAL, Principal, Role
 from shared.runs import Run, RunState
 from shared.steps import Step, StepKind
 from shared.waits import LONGEST_CALL
-from tests.runs.app import EMAILS, PEOPLE, App
+from tests.runs.app import EMAILS, PEOPLE, App, Clock
 
 IMPORT = "/v3/activities/contacts_file_import"
 
@@ -592,3 +592,40 @@ def test_an_upload_whose_answer_was_lost_is_not_repeated_while_it_may_be_on_its_
     assert len(constant_contact.imports) == 1
     longest = max(delay for _, delay in app.waits.sent)
     assert abs(longest - LONGEST_CALL) < timedelta(minutes=1)
+
+
+def test_trouble_with_the_file_of_opt_outs_is_a_note_on_a_run_that_is_complete(
+    app: App, list_id: str, constant_contact: ConstantContact
+) -> None:
+    app.put_segment("Spring", PEOPLE)
+    wanted = {"container": "not-there", "addresses": "hashed"}
+
+    run = app.run(app.create_export("Spring", list_id, opt_outs=wanted))
+
+    assert run.state is RunState.COMPLETED
+    assert run.notes == (
+        "The file of people who opted out was not written: There is no such container.",
+    )
+    assert constant_contact.members(list_id) == EMAILS
+
+
+def test_a_worker_that_stalled_does_not_put_an_older_memory_over_a_newer_one(
+    app: App, clock: Clock, export_id: str
+) -> None:
+    first = app.start(export_id)
+    app.step(2)
+    staged = f"runs/{first.key}/batches/"
+    files = {
+        name: app.container.download_blob(name).readall()
+        for name in app.container.list_blob_names(name_starts_with=staged)
+    }
+    app.drain()
+    clock.pass_by(timedelta(seconds=5))
+    app.put_segment("Spring", [*PEOPLE[:-1], (PEOPLE[-1][0], "Renamed", "Boston")])
+    app.run(export_id)
+
+    for name, content in files.items():
+        app.container.upload_blob(name, content)
+    app.product.remembering.remember(app.read(first))
+
+    assert app.run(export_id).counts.unchanged == 20
