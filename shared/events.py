@@ -17,8 +17,12 @@ class Event(StrEnum):
     """Names that alerts, the workbook and operators hold on to."""
 
     RUN_QUEUED = "run_queued"
+    RUN_PREPARING = "run_preparing"
     RUN_PREPARED = "run_prepared"
     RUN_HELD = "run_held"
+    RUN_SENDING = "run_sending"
+    RUN_FOLLOWING = "run_following"
+    RUN_REMOVING = "run_removing"
     RUN_WAITING = "run_waiting"
     RUN_COMPLETED = "run_completed"
     RUN_FAILED = "run_failed"

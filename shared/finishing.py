@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from shared.changes import facts
 from shared.constant_contact.client import Client
 from shared.errors import ExportError, MirrorStopped, NotFound, Overtaken
 from shared.events import Event, emit
@@ -14,12 +15,6 @@ from shared.refusals import refusals
 from shared.remembering import Remembering
 from shared.runs import Problem, Route, Run, RunState
 from shared.verdicts import give_up
-
-_EVENTS = {
-    RunState.COMPLETED: Event.RUN_COMPLETED,
-    RunState.FAILED: Event.RUN_FAILED,
-    RunState.CANCELLED: Event.RUN_CANCELLED,
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,6 @@ class Finishing:
                 error=problem, reconciled=reconciled(run)
             )
         )
-        emit(_EVENTS[state], **facts(run))
         if run.reconciled is False and state is RunState.COMPLETED:
             emit(Event.RUN_UNRECONCILED, **facts(run))
 
@@ -158,19 +152,3 @@ def reconciled(run: Run) -> bool | None:
         and all(batch.verdict == "completed" for batch in run.batches)
         and all(check.plausible for check in run.lists)
     )
-
-
-def facts(run: Run) -> dict[str, str | int | float | bool | None]:
-    """Return what an event says of *run*: ids, counts and seconds of work, not of approval."""
-    worked = sum(spent for state, spent in run.phases.items() if state != RunState.HELD)
-    return {
-        "run_id": run.id,
-        "export_id": run.export_id,
-        "state": run.state.value,
-        "trigger": run.trigger,
-        "code": run.error.code if run.error else None,
-        "seconds": round(worked, 3),
-        "calls": run.calls,
-        "reconciled": run.reconciled,
-        **run.counts.model_dump(),
-    }

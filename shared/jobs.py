@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from shared import audit
+from shared.changes import announce, facts
 from shared.connections import Connection, ConnectionState
 from shared.constant_contact.client import Client
 from shared.errors import (
@@ -64,6 +65,14 @@ BUSY_DELAY = timedelta(seconds=15)
 OUTAGE_DELAY = timedelta(seconds=60)
 SENDER = "sender"
 """The lease for sending: one run at a time per API key, which all of this app's runs share."""
+
+_DOING = {
+    StepKind.PREPARE: "prepared the segment",
+    StepKind.SEND: "sent the files",
+    StepKind.FOLLOW: "asked what had become of the files",
+    StepKind.REMOVE: "took people off the list",
+    StepKind.FINISH: "was being closed",
+}
 
 Trigger = Literal["refresh", "schedule", "manual", "retry"]
 
@@ -142,7 +151,6 @@ class Jobs:
         )
         self.ledger.open(run)
         self._queue_next(run)
-        emit(Event.RUN_QUEUED, run_id=run.id, export_id=export_id, trigger=run.trigger)
         audit.note(
             "run_started",
             who,
@@ -201,6 +209,7 @@ class Jobs:
             )
 
         run = self.ledger.runs.update(key, approved)
+        announce(run)
         audit.note(
             "run_approved",
             who,
@@ -329,12 +338,7 @@ class Jobs:
             waiting = wait_for(error, None if got_on else before.waiting, self.now())
             if waiting is None:
                 raise TroublePersists(error) from None
-            emit(
-                Event.RUN_WAITING,
-                run_id=turn.run.id,
-                export_id=turn.run.export_id,
-                code=waiting.reason,
-            )
+            emit(Event.RUN_WAITING, **{**facts(turn.run), "code": waiting.reason})
             return waiting
         except Exception as error:
             trouble = type(error).__name__
@@ -425,8 +429,10 @@ class Jobs:
             return
         problem = Problem(
             code="step_failed",
-            message=f"The step {step.step} failed on every try: {run.last_trouble or 'no answer'}.",
-            action="Look at the app's log at the time the run ended, then start the run again.",
+            message=f"A fault in the app stopped the run while it {_DOING[step.step]}: it was tried"
+            " five times.",
+            action="Tell whoever runs the app. What had been sent is counted here, and what had not"
+            " is in the rejects; retry the run or start it again.",
         )
         turn = self.ledger.turn(step.run)
         turn.begin()

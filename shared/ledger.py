@@ -12,6 +12,7 @@ from itertools import takewhile
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from shared.changes import announce
 from shared.errors import DocumentChanged, NotFound, Overtaken, RunActive
 from shared.runs import Run, RunState, Waiting
 from shared.storage.documents import BlockFile, Documents, Records
@@ -92,6 +93,8 @@ class Turn:
                 self.run, self._etag = self._runs.read(changed.key)
                 _require_same_turn(before, self.run)
         self.run = changed
+        if changed.state is not before.state:
+            announce(changed)
         if changed.cancel_requested and not changed.ended:
             raise RunCancelled
         return changed
@@ -142,6 +145,7 @@ class Ledger:
             self._refuse_if_active(run.export_id, current)
             self._claim(run, lambda: self._claims.replace(run.export_id, claim, etag))
         self.runs.create(run.key, run)
+        announce(run)
 
     def _claim(self, run: Run, write: Callable[[], str]) -> None:
         try:
@@ -248,7 +252,6 @@ class Ledger:
 def _already_active(export_id: str, run_id: str | None) -> RunActive:
     location = f"/api/runs/{export_id}/{run_id}" if run_id else None
     return RunActive("A run of this export is already under way.", location=location)
-
 
 
 def staged_name(number: int) -> str:

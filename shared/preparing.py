@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.catalogue import Catalogue, pin
+from shared.changes import facts
 from shared.connections import Connection
 from shared.constant_contact.client import Client
 from shared.contacts.batches import MAX_IMPORT_LINES, BatchFile
@@ -25,7 +26,7 @@ from shared.contacts.rejects import HEADER
 from shared.errors import ColumnMissing, RequestRefused
 from shared.events import Event, emit
 from shared.exports import Export, Mode
-from shared.finishing import Finishing, facts
+from shared.finishing import Finishing
 from shared.guard import find_concerns, find_removal_concern
 from shared.ledger import Ledger, Turn, origin_name, staged_name
 from shared.mirroring import choose, count_left
@@ -205,7 +206,6 @@ class Preparing:
 
     def _hold(self, turn: Turn, concern: Problem | None) -> None:
         turn.note(lambda run: run.moved_to(RunState.HELD, turn.now()).having(error=concern))
-        emit(Event.RUN_HELD, **facts(turn.run))
 
 
 def _notes(run: Run, recollection: Recollection | None) -> tuple[Note, ...]:

@@ -339,7 +339,8 @@ class Run(_Part):
     started: a change of it counts from the next run on. ``position`` counts the messages that
     have carried the run on: a message behind it is a repeat. ``turns`` counts the workers that
     have taken it up: all but the last have been overtaken. ``phases`` holds seconds by state,
-    ``calls`` the requests sent to Constant Contact, ``filled`` the values of each mapped field.
+    ``calls`` the requests sent to Constant Contact, ``filled`` the values of each mapped field,
+    ``last_trouble`` the name of the last fault that nobody foresaw, for operators.
     Unknown fields are refused.
     """
 

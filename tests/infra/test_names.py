@@ -14,8 +14,8 @@ import pytest
 from function_app import app
 from infra.check.syntax import Array, Expression, Object, read, walk
 from infra.hooks.smoke import FUNCTIONS
+from shared.changes import facts
 from shared.events import SENTENCES, Event
-from shared.finishing import facts
 from tests.documents import a_run
 from tests.infra.sources import DOCS, INFRA, ROOT, plain, queries, texts
 
