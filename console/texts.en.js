@@ -410,6 +410,9 @@ export default {
   "reason.duplicate": "Same address as another row",
   "reason.refused_by_constant_contact": "Refused by Constant Contact",
   "reason.unsubscribed": "Unsubscribed at Constant Contact",
+  "reason.rows_missing": "Not counted by Constant Contact",
+  "reason.import_failed": "In a file that Constant Contact did not confirm",
+  "reason.not_sent": "In a file that was not sent",
 
   history: "Runs so far",
   "history.accepted": "accepted",

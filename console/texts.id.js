@@ -393,6 +393,9 @@ export default {
   "reason.duplicate": "Alamat sama dengan baris lain",
   "reason.refused_by_constant_contact": "Ditolak Constant Contact",
   "reason.unsubscribed": "Sudah berhenti berlangganan di Constant Contact",
+  "reason.rows_missing": "Tidak dihitung oleh Constant Contact",
+  "reason.import_failed": "Dalam berkas yang tidak dikonfirmasi Constant Contact",
+  "reason.not_sent": "Dalam berkas yang tidak dikirim",
 
   history: "Riwayat proses",
   "history.accepted": "diterima",

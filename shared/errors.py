@@ -212,7 +212,7 @@ class TroublePersists(TerminalError):
     """Trouble that should have passed went on for a day."""
 
     code = "trouble_persists"
-    action = "Look at the service's status, then start the run again."
+    action = "Look at the service's status, then retry the run, or start it again."
 
     def __init__(self, trouble: TransientError) -> None:
         super().__init__(f"{trouble} This went on for a day.")
