@@ -45,5 +45,9 @@ def slug(name: str) -> str:
 
 
 def new_run_id(now: datetime) -> str:
-    """Return an id that sorts by time, e.g. ``20261123T060000Z-7f3a9c``."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    """Return an id that sorts by time, e.g. ``20261123T060000Z-7f3a9c``: 7f3a9 microseconds.
+
+    Which of two runs is newer is told by their ids, so that the second would not do.
+    """
+    at = now.astimezone(UTC)
+    return f"{at:%Y%m%dT%H%M%SZ}-{at.microsecond:05x}{secrets.token_hex(1)[0]}"

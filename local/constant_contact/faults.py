@@ -61,6 +61,11 @@ class Ending:
 class _Rule:
     fault: Fault
     seen: int = 0
+    hits: int = 0
+
+    @property
+    def met(self) -> bool:
+        return self.hits >= (len(self.fault.nth) or self.fault.times or 1)
 
 
 @dataclass
@@ -114,6 +119,11 @@ class Faults:
             self._rules.clear()
             self._endings.clear()
 
+    def unmet(self) -> list[Fault]:
+        """Return the faults that have hit less often than they were to, or not at all."""
+        with self._lock:
+            return [rule.fault for rule in self._rules if not rule.met]
+
     def find(self, method: str, path: str) -> Fault | None:
         """Count a request and return the fault that hits it, the oldest rule's first."""
         found: Fault | None = None
@@ -125,6 +135,7 @@ class Faults:
                 rule.seen += 1
                 if found is None and fault.hits(rule.seen):
                     found = fault
+                    rule.hits += 1
         return found
 
     def ending(self, kind: str) -> Ending:

@@ -10,6 +10,7 @@ import pytest
 
 from local.constant_contact import ConstantContact
 from local.constant_contact.faults import Ending
+from shared.following import follow_again_in
 from shared.runs import Run, RunState
 from shared.verdicts import LONGEST_ACTIVITY
 from tests.runs.app import App, Clock
@@ -163,3 +164,53 @@ def test_trouble_that_changes_its_face_is_one_trouble(
     assert run.error is not None
     assert run.error.code == "trouble_persists"
     assert clock.ahead < timedelta(hours=25)
+
+
+@pytest.mark.parametrize("segments", [1, 12])
+def test_all_activities_of_a_run_are_asked_about_in_one_call_an_interval(
+    app: App, constant_contact: ConstantContact, list_id: str, segments: int
+) -> None:
+    """Half an hour at Constant Contact takes as many calls for twelve files as for one."""
+    constant_contact.options.change(serial_activities=False)
+    constant_contact.faults.end("contacts_file_import", seconds=1800)
+    names = [f"Segment{number}" for number in range(segments)]
+    for name in names:
+        app.put_segment(name, [(f"{name.lower()}@example.com", "First", "Boston")])
+    content = [{"name": name, "list_ids": [list_id], "format": {"header": True}} for name in names]
+
+    run = app.run(app.create_export("Segment0", list_id, segments=content))
+
+    polls = [call for call in constant_contact.calls if call.path.startswith("/v3/activities")]
+    assert run.counts.accepted == segments
+    assert len([call for call in polls if call.method == "GET"]) == run.polls
+    assert run.polls <= 32
+
+
+@pytest.mark.parametrize("first", [1, 5, 60])
+def test_an_activity_that_takes_a_day_is_asked_about_some_hundred_times(first: int) -> None:
+    waited, polls = timedelta(0), 0
+    while waited < LONGEST_ACTIVITY:
+        waited += follow_again_in(waited, timedelta(seconds=first))
+        polls += 1
+
+    assert polls <= 150
+
+
+def test_activities_that_are_not_among_the_newest_are_found_with_few_calls(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    """Another program has started a thousand since."""
+    constant_contact.options.change(queued_activities=5_000)
+    run = app.start(export_id)
+    app.step(2)
+    for _ in range(1000):
+        constant_contact._activities.post(
+            "contact_exports", lambda _: iter(()), dict, ending=Ending()
+        )
+    before = len(constant_contact.calls)
+
+    app.drain()
+
+    assert app.read(run).state is RunState.COMPLETED
+    looks = [call.path for call in constant_contact.calls[before:] if "/activities" in call.path]
+    assert len(looks) == 2

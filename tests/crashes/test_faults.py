@@ -63,6 +63,7 @@ def test_nothing_is_lost_and_few_calls_are_wasted(
         f" {run.calls} calls (faultless {faultless.calls}, allowed {allowed:.0f})"
     )
     assert run.calls <= allowed
+    assert constant_contact.faults.unmet() == []
 
 
 def export(app: App, segment: Segment, list_id: str) -> Run:

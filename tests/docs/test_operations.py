@@ -38,7 +38,9 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 def test_every_verdict_has_its_line() -> None:
     source = (ROOT / "shared" / "verdicts.py").read_text(encoding="utf-8")
-    verdicts = set(re.findall(r'"(no_end|record_gone|completed|rows_missing|unconfirmed|not_sent)"', source))
+    verdicts = set(
+        re.findall(r'"(no_end|record_gone|completed|rows_missing|unconfirmed|not_sent)"', source)
+    )
     assert len(verdicts) == 6
     assert verdicts - documented() == set()
 

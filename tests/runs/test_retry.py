@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import timedelta
 
 import pytest
 
@@ -13,19 +12,17 @@ from shared.errors import Conflict
 from shared.roles import LOCAL
 from shared.runs import Run, RunState
 from shared.storage.documents import Documents
-from tests.runs.app import EMAILS, PEOPLE, App, Clock
+from tests.runs.app import EMAILS, PEOPLE, App
 
 IMPORT = "contacts_file_import"
-A_MOMENT = timedelta(seconds=5)
 
 
 @pytest.fixture
-def failed(app: App, clock: Clock, export_id: str, constant_contact: ConstantContact) -> Run:
-    """A run whose one batch Constant Contact did not carry out, a moment ago."""
+def failed(app: App, export_id: str, constant_contact: ConstantContact) -> Run:
+    """A run whose one batch Constant Contact did not carry out."""
     constant_contact.faults.end(IMPORT, nth=(1,), state="failed", share=0.0)
     run = app.run(export_id)
     assert run.state is RunState.FAILED
-    clock.pass_by(A_MOMENT)
     return run
 
 
@@ -64,14 +61,13 @@ def test_a_piece_put_behind_a_file_is_put_once_whoever_else_writes(app: App) -> 
 
 
 def test_a_run_is_not_retried_once_a_newer_one_has_sent_people(
-    app: App, failed: Run, clock: Clock, constant_contact: ConstantContact, list_id: str
+    app: App, failed: Run, constant_contact: ConstantContact, list_id: str
 ) -> None:
     """It would put old values back, and people who have left since."""
     constant_contact.faults.end(IMPORT, nth=(1,), state="failed")
     app.put_segment("Spring", [(PEOPLE[0][0], "Renamed", "Boston"), *PEOPLE[1:-1]])
     newer = app.run(failed.export_id)
     assert newer.state is RunState.FAILED
-    clock.pass_by(A_MOMENT)
 
     with pytest.raises(Conflict, match="newer run"):
         app.start(failed.export_id, retry_of=failed.id)
@@ -92,19 +88,18 @@ def test_a_completed_run_takes_the_place_of_older_failed_ones(
 
 
 def test_a_newer_run_that_sent_nothing_is_in_nobodys_way(
-    app: App, failed: Run, clock: Clock, export_id: str
+    app: App, failed: Run, export_id: str
 ) -> None:
     held = app.run(export_id, hold=True)
     app.product.jobs.cancel(held.key, LOCAL)
     app.drain()
-    clock.pass_by(A_MOMENT)
 
     assert app.run(export_id, retry_of=failed.id).state is RunState.COMPLETED
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2], ids=["queued", "sending", "following"])
 def test_a_retry_that_is_cancelled_leaves_the_failed_batches_for_another(
-    app: App, failed: Run, clock: Clock, constant_contact: ConstantContact, list_id: str, steps: int
+    app: App, failed: Run, constant_contact: ConstantContact, list_id: str, steps: int
 ) -> None:
     retry = app.start(failed.export_id, retry_of=failed.id)
     app.step(steps)
@@ -112,7 +107,6 @@ def test_a_retry_that_is_cancelled_leaves_the_failed_batches_for_another(
     app.drain()
     assert app.read(retry).state is RunState.CANCELLED
     assert not app.product.ledger.has_staged(retry.key)
-    clock.pass_by(A_MOMENT)
 
     again = app.run(failed.export_id, retry_of=failed.id)
 
@@ -122,13 +116,12 @@ def test_a_retry_that_is_cancelled_leaves_the_failed_batches_for_another(
 
 
 def test_a_retry_that_fails_again_can_itself_be_retried(
-    app: App, failed: Run, clock: Clock, constant_contact: ConstantContact, list_id: str
+    app: App, failed: Run, constant_contact: ConstantContact, list_id: str
 ) -> None:
     constant_contact.faults.end(IMPORT, nth=(1,), state="failed")
     second = app.run(failed.export_id, retry_of=failed.id)
     assert second.state is RunState.FAILED
     assert not app.product.ledger.has_staged(failed.key)
-    clock.pass_by(A_MOMENT)
 
     third = app.run(failed.export_id, retry_of=second.id)
 
@@ -137,10 +130,9 @@ def test_a_retry_that_fails_again_can_itself_be_retried(
 
 
 def test_who_was_retried_is_remembered(
-    app: App, failed: Run, clock: Clock, export_id: str, constant_contact: ConstantContact
+    app: App, failed: Run, export_id: str, constant_contact: ConstantContact
 ) -> None:
     app.run(export_id, retry_of=failed.id)
-    clock.pass_by(A_MOMENT)
     imports = len(constant_contact.imports)
 
     run = app.run(export_id)
@@ -150,7 +142,7 @@ def test_who_was_retried_is_remembered(
 
 
 def test_who_was_retried_is_remembered_beside_those_the_failed_run_did_reach(
-    app: App, clock: Clock, constant_contact: ConstantContact, list_id: str
+    app: App, constant_contact: ConstantContact, list_id: str
 ) -> None:
     """Of two batches one fails; after the retry, only who has changed since is sent."""
     app.put_segment("Autumn", PEOPLE[:10])
@@ -163,9 +155,7 @@ def test_who_was_retried_is_remembered_beside_those_the_failed_run_did_reach(
     constant_contact.refuse(PEOPLE[12][0])
     constant_contact.faults.end(IMPORT, nth=(2,), state="failed", share=0.0)
     failed = app.run(export_id)
-    clock.pass_by(A_MOMENT)
     app.run(export_id, retry_of=failed.id)
-    clock.pass_by(A_MOMENT)
     app.put_segment("Autumn", [(PEOPLE[0][0], "Renamed", "Boston"), *PEOPLE[1:10]])
 
     run = app.run(export_id)
@@ -187,7 +177,7 @@ def test_rows_of_a_batch_that_failed_are_named(
 
 
 def test_batches_that_were_never_sent_are_named_and_can_be_retried(
-    app: App, clock: Clock, export_id: str, constant_contact: ConstantContact, list_id: str
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
 ) -> None:
     run = app.start(export_id)
     app.step(1)
@@ -200,7 +190,6 @@ def test_batches_that_were_never_sent_are_named_and_can_be_retried(
     assert {line["reason"] for line in rejects(app, run)} == {"not_sent"}
     assert len(rejects(app, run)) == 20
     app.reconnect()
-    clock.pass_by(A_MOMENT)
 
     retried = app.run(export_id, retry_of=run.id)
 
