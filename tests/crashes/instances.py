@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobLeaseClient
 
 from shared.exports import Export
@@ -92,11 +92,14 @@ class Instances:
         self.app.product.exports.delete(export_id)
         self.app.constant_contact.delete_list(list_id)
 
-    def recover(self, export_id: str, before: Run | None = None) -> Run:
+    def recover(
+        self, export_id: str, before: Run | None = None, options: dict[str, Any] | None = None
+    ) -> Run:
         """Let a fresh instance go on, and where no message is left, the timer.
 
         Args:
             before: The run that was the newest when the instance was started.
+            options: With which it started one.
 
         Returns:
             The newest run.
@@ -106,7 +109,7 @@ class Instances:
         run = self.app.product.ledger.latest(export_id)
         if run is None or run == before:  # nothing was written down
             self.ahead += 3 * 60
-            self.do(start=export_id)
+            self.do(start=export_id, options=options or {})
         elif not run.ended:
             self.ahead += 16 * 60
             self.do(round=True)
@@ -131,7 +134,7 @@ class Instances:
         self.ahead += 10 * 60
         self._let_calls_land()
         for message in self._received[-1:]:
-            with contextlib.suppress(ResourceNotFoundError):
+            with contextlib.suppress(HttpResponseError):  # gone, or received by another since
                 self.app.queue.update_message(
                     message["id"], pop_receipt=message["pop_receipt"], visibility_timeout=0
                 )

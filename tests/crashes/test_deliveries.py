@@ -11,6 +11,7 @@ from local.constant_contact import ConstantContact
 from shared.runs import Run, RunState
 from tests.crashes import test_export as export
 from tests.crashes.instances import Instances, instances
+from tests.crashes.worker import Moment
 
 
 @pytest.fixture
@@ -59,6 +60,30 @@ def test_three_instances_that_compete_for_messages_send_nothing_twice(
             assert rival.end()
 
         assert_whole(lane, lane.run_of(export_id), list_id)
+        lane.forget(export_id, list_id)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_three_instances_of_which_two_die_send_nothing_twice(
+    rivals: list[Instances], moment: Moment
+) -> None:
+    """Every message is delivered twice; the first two are killed at calls of different steps."""
+    lane = rivals[0]
+    export.furnish(lane.app)
+    for doomed in (25, 60):
+        export_id, list_id = export.order(lane)
+        key = lane.app.start(export_id).key
+
+        kills = ((doomed, moment), (doomed + 10, moment), None)
+        for rival, kill in zip(rivals, kills, strict=True):
+            rival.begin(until_ended=key, deliveries=2, most_seconds=4, kill=kill)
+        for rival in rivals:
+            rival.end()
+        for rival in rivals:
+            rival.pass_time()
+        run = lane.recover(export_id)
+
+        assert_whole(lane, run, list_id)
         lane.forget(export_id, list_id)
 
 

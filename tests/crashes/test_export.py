@@ -107,7 +107,9 @@ def remembered(app: App, export_id: str) -> int:
 def test_killed_at_any_call_a_run_that_fails_says_why(
     lanes: list[Instances], constant_contact: ConstantContact, figure: Figure
 ) -> None:
-    """The reason outlives the worker that found it, and no staged file is left behind."""
+    """The reason outlives the worker that found it; what was not sent is named, and kept for a
+    retry.
+    """
     for lane in lanes:
         furnish(lane.app)
 
@@ -125,11 +127,51 @@ def test_killed_at_any_call_a_run_that_fails_says_why(
         assert run.state is RunState.FAILED
         assert run.error is not None
         assert run.error.code == "request_refused"
-        assert not lane.staged(run)
+        assert {batch.verdict for batch in run.batches} == {"not_sent"}
+        lines = [line for line in rejects(lane.app, run) if ",not_sent," in line]
+        assert len(lines) == run.counts.staged == 10
+        assert lane.app.product.ledger.is_staged(run.key, "0000.csv")
+        lane.app.product.ledger.unstage(run.key)
         lane.app.product.exports.delete(export_id)
         return met
 
     covered = enumerate_points(lanes, 15, survive)
 
     figure(f"crashes: killed at {covered} points, a run that fails says why")
+    assert covered
+
+
+def test_killed_at_any_call_narrowing_finds_the_refused_row(
+    lanes: list[Instances], constant_contact: ConstantContact, figure: Figure
+) -> None:
+    """Which is the only one that is named, once, whatever was imported again to find it."""
+    constant_contact.options.change(errors_name_lines=False)
+    people = [(f"person{n}@example.com", f"First{n}", "Boston") for n in range(16)]
+    constant_contact.refuse(people[5][0])
+    for lane in lanes:
+        lane.app.put_segment("Spring", people)
+
+    def survive(lane: Instances, number: int, moment: Moment) -> bool:
+        list_id = constant_contact.add_list(f"List {uuid4()}")
+        export_id = lane.save_export(
+            segments=[{"name": "Spring", "list_ids": [list_id], "format": {"header": True}}],
+            refusal_calls=100,
+        )
+        met = lane.do_and_die(number, moment, start=export_id)
+        run = lane.recover(export_id)
+
+        assert run.state is RunState.COMPLETED, run.error
+        assert run.reconciled is True
+        assert (run.counts.accepted, run.counts.refused) == (15, 1)
+        named = [line.split(",")[2] for line in rejects(lane.app, run) if "refused" in line]
+        assert named == ["7"]
+        imports = [each.file_name for each in constant_contact.imports if list_id in each.list_ids]
+        assert len(imports) == len(set(imports))
+        assert not lane.staged(run)
+        lane.forget(export_id, list_id)
+        return met
+
+    covered = enumerate_points(lanes, 45, survive)
+
+    figure(f"crashes: killed at {covered} points, narrowing found the refused row")
     assert covered

@@ -76,3 +76,46 @@ def test_killed_at_any_call_a_mirror_removes_exactly_the_leavers(
 
     figure(f"crashes: killed at {covered} points, a mirror ({route}) removed exactly the leavers")
     assert covered
+
+
+def test_killed_at_any_call_removals_wait_for_a_person_and_are_then_done_once(
+    lanes: list[Instances], constant_contact: ConstantContact, figure: Figure
+) -> None:
+    """It is killed on the way to the hold or, once a person has approved, on the way to the end."""
+    for lane in lanes:
+        lane.app.put_segment("Members", PEOPLE[2:])
+
+    def held(lane: Instances) -> tuple[str, str]:
+        export_id, list_id = order(lane)
+        guard = {"max_shrink_percent": 100, "max_removed_percent": 0}
+        lane.app.product.exports.update(
+            export_id, lambda export: export.having(guard=export.guard.having(**guard))
+        )
+        return export_id, list_id
+
+    def survive(lane: Instances, number: int, moment: Moment) -> bool:
+        export_id, list_id = held(lane)
+        met = lane.do_and_die(number, moment, start=export_id)
+        run = lane.recover(export_id)
+        assert run.state is RunState.HELD, run.error
+        assert constant_contact.members(list_id) == LEFT | STAY
+
+        met |= lane.do_and_die(number, moment, approve=run.key)
+        lane.recover(export_id)
+        run = lane.run_of(export_id)
+        if run.state is RunState.HELD:  # the approval was not written down
+            lane.do(approve=run.key)
+            run = lane.run_of(export_id)
+
+        assert run.state is RunState.COMPLETED, run.error
+        assert run.counts.removed == 2
+        assert constant_contact.members(list_id) == STAY
+        assert not [name for name in constant_contact.lists().values() if export_id in name]
+        assert not lane.staged(run)
+        lane.forget(export_id, list_id)
+        return met
+
+    covered = enumerate_points(lanes, 45, survive)
+
+    figure(f"crashes: killed at {covered} points, held removals waited and were done once")
+    assert covered

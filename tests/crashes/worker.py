@@ -41,6 +41,8 @@ class Order:
         start: Id of an export to start a run of; *approve*: key of a held run.
         round: Whether the timer comes round.
         until_ended: Key of a run to wait for; without one it stops when the queue is empty.
+        most_seconds: When it stops although nothing has ended: a rival may have died with the
+            message and the lease.
         ahead: Seconds by which its clock is ahead: time that has passed since the test began.
         kill: Number of the outgoing call, counted from 1, that it dies before or after.
         deliveries: How often each message is delivered.
@@ -52,6 +54,7 @@ class Order:
     options: dict[str, Any] = field(default_factory=dict)
     round: bool = False
     until_ended: str | None = None
+    most_seconds: float = 600
     ahead: float = 0
     kill: tuple[int, Moment] | None = None
     deliveries: int = 1
@@ -119,7 +122,8 @@ def carry_out(order: Order) -> int:
         product.jobs.approve(order.approve, LOCAL)
     if order.round:
         product.round.make()
-    while True:
+    give_up = time.monotonic() + order.most_seconds
+    while time.monotonic() < give_up:
         outgoing.listening = False
         message = queue.receive_message(visibility_timeout=600)
         if message is None and is_over(product, order):
@@ -130,6 +134,7 @@ def carry_out(order: Order) -> int:
             for delivery in range(order.deliveries):
                 perform(product, message, redelivered=delivery > 0)
             queue.delete_message(message)
+    return outgoing.count
 
 
 def perform(product: Product, message: QueueMessage, *, redelivered: bool) -> None:
