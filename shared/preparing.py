@@ -83,7 +83,7 @@ class Preparing:
         if not turn.run.snapshots:
             snapshots = pin(export, self.catalogue.segments())
             turn.note(lambda run: run.having(snapshots=snapshots))
-        lists = count_lists(client, export.list_ids)
+        lists = lists_before(client, export.list_ids)
         order = order_of(turn.run, custom_field_types(client, export))
         turn.note(lambda run: run.having(lists=lists))
         recollection = known = self._recall(turn.run)
@@ -165,7 +165,7 @@ class Preparing:
         rejects.write(HEADER)
         rejects.commit()
         rows = sum(batch.rows for batch in batches)
-        lists = count_lists(client, run.export.list_ids)
+        lists = lists_before(client, run.export.list_ids)
         turn.note(
             lambda run: run.having(
                 snapshots=failed.snapshots,
@@ -240,7 +240,7 @@ def order_of(run: Run, custom_fields: dict[str, str]) -> Order:
     )
 
 
-def count_lists(client: Client, list_ids: Sequence[str]) -> tuple[ListCheck, ...]:
+def lists_before(client: Client, list_ids: Sequence[str]) -> tuple[ListCheck, ...]:
     """Return the lists with their members now; `RequestRefused` if one is gone."""
     checks = []
     for list_id in list_ids:

@@ -44,8 +44,7 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     RunState.PREPARING: frozenset({RunState.HELD, RunState.SENDING, RunState.COMPLETED}) | _STOPPED,
     RunState.HELD: frozenset({RunState.SENDING, RunState.REMOVING}) | _STOPPED,
     RunState.SENDING: frozenset({RunState.FOLLOWING}) | _STOPPED,
-    RunState.FOLLOWING: frozenset({RunState.SENDING, RunState.REMOVING, RunState.COMPLETED})
-    | _STOPPED,
+    RunState.FOLLOWING: frozenset({RunState.REMOVING, RunState.COMPLETED}) | _STOPPED,
     RunState.REMOVING: frozenset({RunState.HELD, RunState.COMPLETED}) | _STOPPED,
     RunState.COMPLETED: frozenset(),
     RunState.FAILED: frozenset(),

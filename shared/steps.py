@@ -39,11 +39,6 @@ class Step(BaseModel):
     outages: NonNegativeInt = 0
     traceparent: Annotated[str, Field(max_length=55)] | None = None
 
-    @property
-    def export_id(self) -> str:
-        """The export the run belongs to."""
-        return self.run.split("/")[0]
-
     def after_outage(self) -> Step:
         """Return this step for another try."""
         return self.model_copy(update={"outages": self.outages + 1})

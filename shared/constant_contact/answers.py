@@ -81,7 +81,6 @@ class Activity:
 
     Attributes:
         state: As Constant Contact wrote it; states we do not know count as not ended.
-        percent: 0 to 100.
         errors: Verbatim; may hold addresses, so mask them before they are shown.
         items_total: Rows of an import, the header included; contacts otherwise.
         persons: Contacts in an import's file.
@@ -92,8 +91,6 @@ class Activity:
     id: str
     state: str
     file_name: str | None = None
-    created_at: datetime | None = None
-    percent: int = 0
     errors: tuple[str, ...] = field(default=(), repr=False)
     items_total: int = 0
     persons: int = 0
@@ -276,8 +273,6 @@ def parse_activity(content: Any) -> Activity:
         id=_text(content["activity_id"]),
         state=_text(content["state"]),
         file_name=content.get("source_file_name"),
-        created_at=_moment(content.get("created_at")),
-        percent=_number(content.get("percent_done")),
         errors=tuple(_errors(content.get("activity_errors"))),
         items_total=_number(counts.get("items_total_count")),
         persons=_number(counts.get("person_count")),
@@ -350,16 +345,6 @@ def _text(value: object) -> str:
 
 def _number(value: object) -> int:
     return max(0, value) if isinstance(value, int) else 0
-
-
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _errors(value: object) -> list[str]:

@@ -65,7 +65,7 @@ class Usage:
     resets_at: datetime
 
 
-class Ledger(BaseModel):
+class Tally(BaseModel):
     """What is taken, kept in ``budget/<digest of the API key>.json``.
 
     Attributes:
@@ -105,15 +105,15 @@ class Limits:
         return self.per_day - reserve
 
 
-def open_ledger(now: datetime) -> Ledger:
-    """Return the ledger of a key that has not been used."""
-    return Ledger(day=now.astimezone(UTC).date(), next_at=now, next_token_at=now)
+def open_tally(now: datetime) -> Tally:
+    """Return the tally of a key that has not been used."""
+    return Tally(day=now.astimezone(UTC).date(), next_at=now, next_token_at=now)
 
 
 def reserve(
-    ledger: Ledger, purpose: Purpose, limits: Limits, now: datetime, *, unused: int = 0
-) -> tuple[Ledger, datetime]:
-    """Return the ledger with one more call, and the time that call may start.
+    tally: Tally, purpose: Purpose, limits: Limits, now: datetime, *, unused: int = 0
+) -> tuple[Tally, datetime]:
+    """Return the tally with one more call, and the time that call may start.
 
     Args:
         unused: Slots taken before that were not used, so that the day gets them back.
@@ -122,17 +122,17 @@ def reserve(
         QuotaExceeded: The day has no call left for *purpose*.
         RateLimited: So many calls wait that this one had better come back later.
     """
-    slot = max(now, ledger.next_at)
+    slot = max(now, tally.next_at)
     if purpose is Purpose.TOKEN:
-        slot = max(slot, ledger.next_token_at)
+        slot = max(slot, tally.next_token_at)
     if slot - now > LONGEST_QUEUE:
         raise RateLimited(
             "Too many calls to Constant Contact are waiting.",
             retry_after=(slot - now).total_seconds(),
         )
-    day = max(ledger.day, slot.astimezone(UTC).date())
-    used = max(0, ledger.used - unused) if day == ledger.day else 0
-    exhausted = ledger.exhausted_until
+    day = max(tally.day, slot.astimezone(UTC).date())
+    used = max(0, tally.used - unused) if day == tally.day else 0
+    exhausted = tally.exhausted_until
     if exhausted and slot < exhausted:
         raise QuotaExceeded("The day's calls to Constant Contact are used up.", until=exhausted)
     if used >= limits.of(purpose):
@@ -142,11 +142,11 @@ def reserve(
             else "The last calls of the day are left to running exports.",
             until=next_midnight(slot),
         )
-    taken = Ledger(
+    taken = Tally(
         day=day,
         used=used + 1,
         next_at=slot + limits.spacing,
-        next_token_at=slot + TOKEN_SPACING if purpose is Purpose.TOKEN else ledger.next_token_at,
+        next_token_at=slot + TOKEN_SPACING if purpose is Purpose.TOKEN else tally.next_token_at,
         turn=secrets.token_hex(8),
     )
     return taken, slot
@@ -174,7 +174,7 @@ class Budget:
         self._now = now
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._known: tuple[Ledger, str] | None = None
+        self._known: tuple[Tally, str] | None = None
 
     def take(self, purpose: Purpose, *, unused: int = 0) -> datetime:
         """Take the next slot, wait for its time, and return that.
@@ -188,8 +188,8 @@ class Budget:
         """
         slot: list[datetime] = []
 
-        def taken(ledger: Ledger) -> Ledger:
-            reserved, at = reserve(ledger, purpose, self._limits, self._now(), unused=unused)
+        def taken(tally: Tally) -> Tally:
+            reserved, at = reserve(tally, purpose, self._limits, self._now(), unused=unused)
             slot[:] = [at]
             return reserved
 
@@ -202,9 +202,9 @@ class Budget:
         """Let nobody call for *seconds*, up to a minute: Constant Contact said ``throttled``."""
         pause = min(timedelta(seconds=seconds), LONGEST_PAUSE)
 
-        def paused(ledger: Ledger) -> Ledger:
-            until = max(ledger.next_at, self._now() + pause)
-            return ledger.model_copy(update={"next_at": until, "turn": secrets.token_hex(8)})
+        def paused(tally: Tally) -> Tally:
+            until = max(tally.next_at, self._now() + pause)
+            return tally.model_copy(update={"next_at": until, "turn": secrets.token_hex(8)})
 
         self._change(paused)
 
@@ -218,34 +218,32 @@ class Budget:
         began = midnight - timedelta(days=1)
         until = began + _MIDNIGHT_DOUBT if now < began + _MIDNIGHT_DOUBT else midnight
 
-        def closed(ledger: Ledger) -> Ledger:
-            return ledger.model_copy(
-                update={"exhausted_until": until, "turn": secrets.token_hex(8)}
-            )
+        def closed(tally: Tally) -> Tally:
+            return tally.model_copy(update={"exhausted_until": until, "turn": secrets.token_hex(8)})
 
         self._change(closed)
         return until
 
     def today(self) -> Usage:
         """Return the day's use."""
-        ledger, _ = self._read()
+        tally, _ = self._read()
         now = self._now()
-        used = ledger.used if ledger.day >= now.astimezone(UTC).date() else 0
-        if ledger.exhausted_until and now < ledger.exhausted_until:
+        used = tally.used if tally.day >= now.astimezone(UTC).date() else 0
+        if tally.exhausted_until and now < tally.exhausted_until:
             used = max(used, self._limits.per_day)
         return Usage(used, self._limits.per_day, next_midnight(now))
 
-    def _change(self, change: Callable[[Ledger], Ledger]) -> None:
-        """Apply *change* to the ledger as it is, again whenever another worker was faster.
+    def _change(self, change: Callable[[Tally], Tally]) -> None:
+        """Apply *change* to the tally as it is, again whenever another worker was faster.
 
         What this process wrote last is tried first, which saves a read while it is alone.
         """
         with self._lock:
             known, self._known = self._known, None
             while True:
-                ledger, etag = known or self._read()
+                tally, etag = known or self._read()
                 try:
-                    changed = change(ledger)
+                    changed = change(tally)
                 except (QuotaExceeded, RateLimited):
                     if known is None:
                         raise
@@ -258,18 +256,18 @@ class Budget:
                     continue
                 return
 
-    def _read(self) -> tuple[Ledger, str]:
+    def _read(self) -> tuple[Tally, str]:
         try:
             stored = self._documents.read(self._path)
         except NotFound:
-            return open_ledger(self._now()), ""
+            return open_tally(self._now()), ""
         try:
-            return Ledger.model_validate_json(stored.content), stored.etag
+            return Tally.model_validate_json(stored.content), stored.etag
         except ValidationError:
             raise DocumentUnreadable(self._path) from None
 
-    def _write(self, ledger: Ledger, etag: str) -> str:
-        content = ledger.model_dump_json().encode()
+    def _write(self, tally: Tally, etag: str) -> str:
+        content = tally.model_dump_json().encode()
         if not etag:
             return self._documents.create(self._path, content)
         return self._documents.replace(self._path, content, etag)

@@ -193,7 +193,6 @@ def test_an_activity_is_read_whole() -> None:
     activity = parse_activity(ACTIVITY)
 
     assert activity.file_name == "part-00001.csv"
-    assert activity.created_at == datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
     assert activity.errors == ("Line 3: Invalid birthday", "Another")
     assert (activity.items_total, activity.persons) == (11, 10)
     assert (activity.refused, activity.suppressed) == (3, 3)

@@ -15,7 +15,7 @@ from shared.constant_contact.budget import (
     TOKEN_SPACING,
     Limits,
     Purpose,
-    open_ledger,
+    open_tally,
     reserve,
 )
 from shared.errors import QuotaExceeded, RateLimited
@@ -35,10 +35,10 @@ def test_no_pattern_of_calls_exceeds_the_rate(
 ) -> None:
     """Five calls at four a second never fall into one second, whoever asks and when."""
     limits = Limits(per_second, 10_000)
-    now, ledger, slots, token_slots = NOON, open_ledger(NOON), [], []
+    now, tally, slots, token_slots = NOON, open_tally(NOON), [], []
     for seconds, purpose in waits:
         now += timedelta(seconds=seconds)
-        ledger, slot = reserve(ledger, purpose, limits, now)
+        tally, slot = reserve(tally, purpose, limits, now)
         assert slot >= now
         slots.append(slot)
         if purpose is Purpose.TOKEN:
@@ -55,12 +55,12 @@ def test_no_pattern_of_calls_exceeds_the_day(
 ) -> None:
     """Every UTC day has its own count; calls that wait past midnight belong to the next."""
     now = MIDNIGHT - timedelta(seconds=20)
-    ledger = open_ledger(now)
+    tally = open_tally(now)
     slots: list[datetime] = []
     for seconds, purpose in waits:
         now += timedelta(seconds=seconds)
         with suppress(QuotaExceeded):
-            ledger, slot = reserve(ledger, purpose, Limits(4, per_day), now)
+            tally, slot = reserve(tally, purpose, Limits(4, per_day), now)
             slots.append(slot)
 
     for day in {slot.date() for slot in slots}:
@@ -72,37 +72,36 @@ def test_slots_are_a_little_further_apart_than_the_rate() -> None:
 
 
 def test_a_used_up_day_goes_on_at_midnight() -> None:
-    ledger = open_ledger(NOON).model_copy(update={"used": 10_000})
+    tally = open_tally(NOON).model_copy(update={"used": 10_000})
 
     with pytest.raises(QuotaExceeded) as caught:
-        reserve(ledger, Purpose.RUN, LIMITS, NOON)
+        reserve(tally, Purpose.RUN, LIMITS, NOON)
     assert caught.value.until == MIDNIGHT
-    after, slot = reserve(ledger, Purpose.RUN, LIMITS, MIDNIGHT)
+    after, slot = reserve(tally, Purpose.RUN, LIMITS, MIDNIGHT)
     assert (after.used, slot) == (1, MIDNIGHT)
 
 
 def test_the_last_calls_of_a_day_are_left_to_runs() -> None:
-    ledger = open_ledger(NOON).model_copy(update={"used": 9_800})
+    tally = open_tally(NOON).model_copy(update={"used": 9_800})
 
     with pytest.raises(QuotaExceeded, match="left to running exports"):
-        reserve(ledger, Purpose.LOOK_UP, LIMITS, NOON)
-    assert reserve(ledger, Purpose.RUN, LIMITS, NOON)[0].used == 9_801
-    assert reserve(ledger, Purpose.TOKEN, LIMITS, NOON)[0].used == 9_801
+        reserve(tally, Purpose.LOOK_UP, LIMITS, NOON)
+    assert reserve(tally, Purpose.RUN, LIMITS, NOON)[0].used == 9_801
+    assert reserve(tally, Purpose.TOKEN, LIMITS, NOON)[0].used == 9_801
 
 
 def test_a_long_queue_is_left_to_come_back_later() -> None:
-    ledger = open_ledger(NOON).model_copy(update={"next_at": NOON + LONGEST_QUEUE * 2})
+    tally = open_tally(NOON).model_copy(update={"next_at": NOON + LONGEST_QUEUE * 2})
 
     with pytest.raises(RateLimited) as caught:
-        reserve(ledger, Purpose.RUN, LIMITS, NOON)
+        reserve(tally, Purpose.RUN, LIMITS, NOON)
     assert caught.value.retry_after == LONGEST_QUEUE.total_seconds() * 2
 
 
-def test_two_workers_never_write_the_same_ledger() -> None:
+def test_two_workers_never_write_the_same_tally() -> None:
     """Compare-and-swap takes an equal document for its own write, whose answer got lost."""
-    ledger = open_ledger(NOON)
+    tally = open_tally(NOON)
 
     assert (
-        reserve(ledger, Purpose.RUN, LIMITS, NOON)[0]
-        != reserve(ledger, Purpose.RUN, LIMITS, NOON)[0]
+        reserve(tally, Purpose.RUN, LIMITS, NOON)[0] != reserve(tally, Purpose.RUN, LIMITS, NOON)[0]
     )
