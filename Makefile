@@ -28,7 +28,7 @@ test: lint azurite $(if $(TESTS),$(if $(findstring browser,$(TESTS)),chromium),c
 	@$(RUN) -m pytest -q -n auto --dist loadfile $(TESTS)
 
 crashes: $(READY) azurite  ## Kill runs at every outgoing call; `make test` takes a sample
-	@EVERY_POINT=1 $(RUN) -m pytest -q tests/crashes
+	@EVERY_POINT=1 $(RUN) -m pytest -q tests/crashes tests/runs/test_faults.py
 
 lint: $(READY)
 	@$(RUN) -m ruff check .

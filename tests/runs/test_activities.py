@@ -13,24 +13,7 @@ from local.constant_contact.faults import Ending
 from shared.following import follow_again_in
 from shared.runs import Run, RunState
 from shared.verdicts import LONGEST_ACTIVITY
-from tests.runs.app import App, Clock
-from tests.runs.conftest import app, clock, constant_contact
-
-__all__ = ["app", "clock", "constant_contact"]
-
-PEOPLE = [(f"person{n}@example.com", f"First{n}", "Boston") for n in range(20)]
-EMAILS = {email for email, *_ in PEOPLE}
-
-
-@pytest.fixture
-def list_id(constant_contact: ConstantContact) -> str:
-    return constant_contact.add_list("Spring")
-
-
-@pytest.fixture
-def export_id(app: App, list_id: str) -> str:
-    app.put_segment("Spring", PEOPLE)
-    return app.create_export("Spring", list_id)
+from tests.runs.app import EMAILS, App, Clock
 
 
 def rarely(app: App) -> App:

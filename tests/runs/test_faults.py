@@ -10,9 +10,6 @@ from local.segments import Segment
 from shared.runs import Run, RunState
 from tests.conftest import Figure
 from tests.runs.app import App
-from tests.runs.conftest import app, clock, constant_contact
-
-__all__ = ["app", "clock", "constant_contact"]
 
 ROWS = 1_000_000 if "EVERY_POINT" in os.environ else 200_000
 IMPORT = "/v3/activities/contacts_file_import"

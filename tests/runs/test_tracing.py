@@ -14,11 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from functions.exchange import answering_all
 from local.constant_contact import ConstantContact
 from shared.runs import RunState
-from tests.crashes.test_activities import PEOPLE, export_id, list_id
-from tests.runs.app import App
-from tests.runs.conftest import app, clock, constant_contact
-
-__all__ = ["app", "clock", "constant_contact", "export_id", "list_id"]
+from tests.runs.app import PEOPLE, App
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

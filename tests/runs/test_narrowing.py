@@ -13,9 +13,6 @@ from local.constant_contact import ConstantContact
 from shared.narrowing import Part, found_lines, parts_of
 from shared.runs import Batch, BatchState, Probe, Run, RunState
 from tests.runs.app import App
-from tests.runs.conftest import app, clock, constant_contact
-
-__all__ = ["app", "clock", "constant_contact"]
 
 PEOPLE = [(f"person{n}@example.com", f"First{n}", "Boston") for n in range(200)]
 REFUSED = [17, 18, 140]

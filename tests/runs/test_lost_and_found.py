@@ -11,11 +11,7 @@ from shared.errors import NotHeld, RetryExpired
 from shared.roles import LOCAL
 from shared.rounds import LOST_AFTER
 from shared.runs import KEPT, RunState
-from tests.crashes.test_activities import export_id, list_id
 from tests.runs.app import App, Clock
-from tests.runs.conftest import app, clock, constant_contact
-
-__all__ = ["app", "clock", "constant_contact", "export_id", "list_id"]
 
 A_MOMENT = timedelta(minutes=1)
 

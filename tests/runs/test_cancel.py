@@ -10,11 +10,7 @@ from local.constant_contact import ConstantContact
 from local.constant_contact.faults import Fault
 from shared.roles import LOCAL
 from shared.runs import RunState
-from tests.crashes.test_activities import export_id, list_id
 from tests.runs.app import App
-from tests.runs.conftest import app, clock, constant_contact
-
-__all__ = ["app", "clock", "constant_contact", "export_id", "list_id"]
 
 BATCHES = 12
 
