@@ -26,15 +26,19 @@ def announce(run: Run) -> None:
     emit(ENTERED[run.state], **facts(run))
 
 
-def facts(run: Run) -> dict[str, str | int | float | bool | None]:
-    """Return what an event says of *run*: ids, counts and seconds of work, not of approval."""
+def facts(run: Run, code: str | None = None) -> dict[str, str | int | float | bool | None]:
+    """Return what an event says of *run*: ids, counts and seconds of work, not of approval.
+
+    Args:
+        code: What the event is about, where that is not the run's error.
+    """
     worked = sum(spent for state, spent in run.phases.items() if state != RunState.HELD)
     return {
         "run_id": run.id,
         "export_id": run.export_id,
         "state": run.state.value,
         "trigger": run.trigger,
-        "code": run.error.code if run.error else None,
+        "code": code or (run.error.code if run.error else None),
         "seconds": round(worked, 3),
         "calls": run.calls,
         "reconciled": run.reconciled,

@@ -13,7 +13,7 @@ from shared.ledger import Ledger, Turn, origin_name, staged_name
 from shared.opt_outs import OptOuts
 from shared.refusals import refusals
 from shared.remembering import Remembering
-from shared.runs import Problem, Route, Run, RunState
+from shared.runs import Note, Problem, Route, Run, RunState
 from shared.verdicts import give_up
 
 
@@ -66,7 +66,8 @@ class Finishing:
         except Overtaken:
             raise
         except ExportError as error:
-            note = f"The file of people who opted out was not written: {error}"
+            message = f"The file of people who opted out was not written: {error}"
+            note = Note(code="opt_outs_not_written", message=message)
             turn.note(lambda run: run.having(notes=(*(n for n in run.notes if n != note), note)))
 
     def _wanted_for_a_retry(self, run: Run) -> list[str]:

@@ -338,7 +338,7 @@ class Jobs:
             waiting = wait_for(error, None if got_on else before.waiting, self.now())
             if waiting is None:
                 raise TroublePersists(error) from None
-            emit(Event.RUN_WAITING, **{**facts(turn.run), "code": waiting.reason})
+            emit(Event.RUN_WAITING, **facts(turn.run, code=waiting.reason))
             return waiting
         except Exception as error:
             trouble = type(error).__name__

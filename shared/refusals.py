@@ -20,6 +20,7 @@ SUPPRESSED = "unsubscribed"
 ROWS_MISSING = "rows_missing"
 NOT_SENT = "not_sent"
 IMPORT_FAILED = "import_failed"
+REASONS = (REFUSED, SUPPRESSED, ROWS_MISSING, NOT_SENT, IMPORT_FAILED)
 
 
 def refusals(batch: Batch, snapshot: PinnedSnapshot, origin: bytes) -> bytes:

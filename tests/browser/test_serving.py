@@ -17,7 +17,7 @@ from shared.connections import ConnectionState
 from shared.contacts.rejects import Reason
 from shared.errors import Fault, faults_of
 from shared.exports import Export, Mode
-from shared.refusals import REFUSED, SUPPRESSED
+from shared.refusals import REASONS
 from shared.runs import Audit, BatchState, Counts, Run, RunState
 from tests.browser.conftest import App, Open, Serve
 from tests.browser.console import read_texts
@@ -170,7 +170,7 @@ def test_every_note_of_a_run_is_told_in_indonesian() -> None:
 def test_every_state_and_reason_of_the_api_is_told_in_both_languages(language: str) -> None:
     disabled = get_args(get_args(Export.model_fields["disabled_reason"].annotation)[0])
     codes: dict[str, Iterable[object]] = {
-        "reason": [*Reason, REFUSED, SUPPRESSED],
+        "reason": [*Reason, *REASONS],
         "state": RunState,
         "batch": BatchState,
         "connection.state": set(ConnectionState) - {ConnectionState.REMOVED},

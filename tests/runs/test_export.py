@@ -609,9 +609,9 @@ def test_trouble_with_the_file_of_opt_outs_is_a_note_on_a_run_that_is_complete(
     run = app.run(app.create_export("Spring", list_id, opt_outs=wanted))
 
     assert run.state is RunState.COMPLETED
-    assert run.notes == (
-        "The file of people who opted out was not written: There is no such container.",
-    )
+    (note,) = run.notes
+    assert note.code == "opt_outs_not_written"
+    assert note.message.endswith("There is no such container.")
     assert constant_contact.members(list_id) == EMAILS
 
 
