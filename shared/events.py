@@ -42,8 +42,12 @@ _SERIOUS = frozenset({Event.RUN_FAILED, Event.RUN_UNRECONCILED, Event.RECONNECT_
 _RUN = "{export_id}/{run_id}"
 SENTENCES: Mapping[Event, str] = {
     Event.RUN_QUEUED: f"{_RUN} by {{trigger}}",
+    Event.RUN_PREPARING: f"{_RUN}",
     Event.RUN_PREPARED: f"{_RUN}, {{read:,}} rows read, {{staged:,}} to send",
     Event.RUN_HELD: f"{_RUN}, {{staged:,}} to send, waits for approval ({{code}})",
+    Event.RUN_SENDING: f"{_RUN}, {{staged:,}} to send",
+    Event.RUN_FOLLOWING: f"{_RUN}, {{staged:,}} sent",
+    Event.RUN_REMOVING: f"{_RUN}, {{accepted:,}} accepted",
     Event.RUN_WAITING: f"{_RUN} for {{code}}",
     Event.RUN_COMPLETED: f"{_RUN}, {{accepted:,}} accepted, {{refused:,}} refused, "
     "{suppressed:,} suppressed, {removed:,} removed, in {seconds:,} s",

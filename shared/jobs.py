@@ -491,6 +491,8 @@ def is_meant_for(export: Export, failed: Run) -> bool:
         for order in (failed.export, export)
     )
     return all(then[name] == today.get(name) for name in meant)
+
+
 def takes_the_place_of(newer: Run, run: Run) -> bool:
     """Say whether sending the batches of *run* after *newer* would undo what that did."""
     if newer.retry_of == run.id:
