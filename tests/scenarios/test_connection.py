@@ -340,7 +340,8 @@ class TestTheSameAccountTwice:
         assert replaced.problem is not None
         assert replaced.problem.code == "replaced"
         assert "for the connection Second" in replaced.problem.message
-        assert [record.message for record in caplog.records].count("reconnect_required") == 1
+        events = [vars(record).get("event") for record in caplog.records]
+        assert events.count("reconnect_required") == 1
         assert second.client("second").lists() == []
 
     def test_also_when_it_was_connected_by_mistake(
