@@ -134,13 +134,18 @@ function standing(run) {
   return [
     h("div", { class: "standing" }, badge(run), h("p", { class: "lead" }, lead(run))),
     !ENDED.has(run.state) && !held && progressBar(run),
-    run.error && notice(run.error, held ? "warn" : "bad"),
+    problems(run).map((each) => notice(each, held ? "warn" : "bad")),
     run.waiting && run.waiting.reason !== "activities" && h("div", {},
       notice({ ...run.waiting, code: run.waiting.reason }, "warn"),
       h("p", { class: "quiet" }, t("run.waits_until", { time: moment(run.waiting.until) }))),
     run.reconciled === false && hasSent(run) && h("div", { class: "notice bad" }, h("p", {}, t("run.unreconciled"))),
     phases(run),
-  ].filter(Boolean);
+  ].flat().filter(Boolean);
+}
+
+/** Everything that speaks against approving a held run; why another one ended. */
+function problems({ state, error, concerns, cancel_requested: ending }) {
+  return state === "held" && !ending && concerns.length ? concerns : [error].filter(Boolean);
 }
 
 function lead(run) {
@@ -160,8 +165,10 @@ export function removesNext(run) {
   return run.state === "held" && run.phases.removing !== undefined;
 }
 
+/** How many people approving now takes off lists; who is off already is not among them. */
 export function leaving(run) {
-  return run.mirror?.lists.reduce((sum, each) => sum + (each.leaving ?? 0), 0) ?? 0;
+  const open = run.mirror?.lists.filter((each) => !["removed", "cleared"].includes(each.stage)) ?? [];
+  return open.reduce((sum, each) => sum + (each.leaving ?? 0), 0);
 }
 
 function phases(run) {
@@ -185,11 +192,12 @@ function parts(run, context) {
 }
 
 /** Return what approving would come to, as far as the memory of earlier runs tells. */
-function plan({ plan: found }) {
+function plan({ plan: found, mirror }) {
   if (!found) return null;
-  const counts = ["new", "changed", "leaving", "moved"].filter((name) => found[name])
+  const counts = ["new", "changed", "leaving", "moved"].filter((name) => found[name] !== null)
     .map((name) => fact(t(`plan.${name}`), number(found[name])));
   return h("dl", { class: "facts plan" }, counts,
+    mirror && found.leaving === null && fact(t("plan.leaving"), t("plan.leaving.unknown")),
     found.calls > 0 && fact(t("plan.calls"), t("plan.calls.value",
       { calls: number(found.calls), share: percent(found.quota_percent / 100) })),
     found.minutes > 0 && fact(t("plan.time"), duration(Math.max(1, found.minutes * 60))));

@@ -359,6 +359,7 @@ export default {
   "plan.new": "New",
   "plan.changed": "Changed",
   "plan.leaving": "Would leave the list",
+  "plan.leaving.unknown": "not known before everybody is sent; you are asked again if they are many",
   "plan.moved": "With a new address",
   "plan.calls": "Calls it takes",
   "plan.calls.value": "{calls} ({share} of a day’s)",

@@ -345,6 +345,7 @@ export default {
   "plan.new": "Baru",
   "plan.changed": "Berubah",
   "plan.leaving": "Akan keluar dari daftar",
+  "plan.leaving.unknown": "belum diketahui sebelum semua orang dikirim; Anda ditanya lagi bila jumlahnya banyak",
   "plan.moved": "Berganti alamat",
   "plan.calls": "Panggilan yang diperlukan",
   "plan.calls.value": "{calls} ({share} jatah sehari)",

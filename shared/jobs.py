@@ -201,12 +201,7 @@ class Jobs:
                     "Another person than the one who started the run has to approve it."
                 )
             entry = Audit(what="approved", who=who.id, name=who.name, at=now)
-            mirror = run.mirror and run.mirror.having(approved=True)
-            removing = run.phases.get(RunState.REMOVING) is not None
-            state = RunState.REMOVING if removing else RunState.SENDING
-            return run.moved_to(state, now).having(
-                audit=(*run.audit, entry), position=run.position + 1, error=None, mirror=mirror
-            )
+            return run.approved(entry)
 
         run = self.ledger.runs.update(key, approved)
         announce(run)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,19 +39,23 @@ LIST_ROUTE_CALLS = 9
 """Two lists made, three operations, three counts and one deletion."""
 
 
-def choose(export: Export, left: int | None, members: int, sent: int, everybody: int) -> Mirror:
+def choose(
+    export: Export, leaving: Mapping[str, int] | None, members: int, sent: int, everybody: int
+) -> Mirror:
     """Return the cheapest way to find who has left.
 
     Args:
-        left: How many the memory knows to have left; None where it cannot tell.
+        leaving: How many the memory knows to have left each list; None where it cannot tell.
         members: Of the lists, by Constant Contact's count.
         sent: Import files of this run as it is; *everybody*: of a run that sends everybody.
     """
-    targets = tuple(Mirrored(list_id=list_id) for list_id in export.list_ids)
-    if left == 0:
+    known = leaving or {}
+    targets = tuple(Mirrored(list_id=each, leaving=known.get(each)) for each in export.list_ids)
+    left = sum(known.values())
+    if leaving is not None and not left:
         return Mirror(route=Route.NOBODY, why="Nobody has left since the last run.")
     by_lists = everybody + LIST_ROUTE_CALLS * len(targets)
-    if left is not None:
+    if leaving is not None:
         by_members = sent + _calls(members) + _calls(left)
         if by_members <= by_lists:
             why = (
@@ -61,7 +65,7 @@ def choose(export: Export, left: int | None, members: int, sent: int, everybody:
             return Mirror(route=Route.MEMBERS, why=why, lists=targets)
         why = f"{left} have left; comparing lists takes {by_lists} calls, reading {by_members}."
     else:
-        why = "The list has not been mirrored on these terms before: it is compared as a whole."
+        why = "Nothing tells who has left, so the list is compared as a whole."
     return Mirror(route=Route.LISTS, why=why, lists=targets)
 
 
@@ -74,14 +78,15 @@ def segments_of(export: Export, list_id: str) -> list[int]:
     return [n for n, target in enumerate(export.segments) if list_id in target.list_ids]
 
 
-def count_left(export: Export, memory: Memory) -> int:
-    """Return how many people who were accepted before are in no segment of their list now."""
-    total = 0
+def count_left(export: Export, memory: Memory) -> dict[str, int]:
+    """Return of each list how many people who were accepted are in none of its segments now."""
+    counts = {}
     for list_id in export.list_ids:
         segments = segments_of(export, list_id)
         present = Marks.joined(memory.everybody(n) for n in segments)
-        total += len(leavers(Marks.joined(memory.left(n) for n in segments), present))
-    return total
+        left = Marks.joined(memory.left(n) for n in segments)
+        counts[list_id] = len(leavers(left, present))
+    return counts
 
 
 @dataclass(frozen=True)
@@ -253,15 +258,13 @@ class _Work:
     def _agree(self) -> None:
         """Go on to the removal, or hold the run for a person where the guard does not agree."""
         run = self._turn.run
-        mirror = _mirror(run)
+        leaving, agreed = self.mirrored.leaving or 0, self.mirrored.agreed
         before = next((c.before for c in run.lists if c.list_id == self.mirrored.list_id), None)
-        concern = find_removal_concern(self._export.guard, self.mirrored.leaving or 0, before or 0)
-        if concern is None or mirror.approved:
+        concern = find_removal_concern(self._export.guard, leaving, before or 0)
+        if concern is None or (agreed is not None and leaving <= agreed):
             self._note(stage=Stage.SPARED)
             return
-        self._turn.note(
-            lambda run: run.moved_to(RunState.HELD, self._turn.now()).having(error=concern)
-        )
+        self._turn.note(lambda run: run.held([concern], self._turn.now()))
 
     def _keep_ids(self, list_id: str, chosen: Callable[[Marks, Any], Any]) -> int:
         """Note the ids of members that are *chosen* by their marks and whether they opted out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.contacts.memory import Memory
+from shared.mirroring import segments_of
 from shared.runs import Plan, Route, Run
 
 POLLS = 4
@@ -14,14 +15,13 @@ MIRROR_CALLS = 12
 CALLS_PER_MINUTE = 230
 
 
-def plan(run: Run, memory: Memory | None, leaving: int | None, calls_per_day: int) -> Plan:
+def plan(run: Run, memory: Memory | None, calls_per_day: int) -> Plan:
     """Return what *run*, which has staged everything, would do.
 
     Args:
         memory: As it was while the run was prepared; None where nothing is remembered.
-        leaving: People it knows whose addresses are not in the segment now.
     """
-    calls = _calls(run, leaving or 0)
+    calls = _calls(run)
     estimate = Plan(
         calls=calls,
         minutes=round(calls / CALLS_PER_MINUTE, 2),
@@ -36,15 +36,28 @@ def plan(run: Run, memory: Memory | None, leaving: int | None, calls_per_day: in
         changed=memory.changed,
         unchanged=sum(len(memory.kept(segment)) for segment in segments),
         moved=moved,
-        leaving=max(0, leaving - moved) if leaving is not None and run.mirror else None,
+        leaving=_leaving(run, memory),
     )
 
 
-def _calls(run: Run, leaving: int) -> int:
+def _leaving(run: Run, memory: Memory) -> int | None:
+    """Return how many would be removed, but for those who only have another address now."""
+    if run.mirror is None or any(mirrored.leaving is None for mirrored in run.mirror.lists):
+        return None
+    leaving = 0
+    for mirrored in run.mirror.lists:
+        segments = segments_of(run.export, mirrored.list_id)
+        moved = sum(memory.moved(segment) for segment in segments)
+        leaving += max(0, (mirrored.leaving or 0) - moved)
+    return leaving
+
+
+def _calls(run: Run) -> int:
     calls = len(run.batches) + 2 * len(run.lists) + (POLLS if run.batches else 0)
     if run.mirror and run.mirror.route is Route.LISTS:
         calls += MIRROR_CALLS * len(run.mirror.lists)
     if run.mirror and run.mirror.route is Route.MEMBERS:
         members = sum(check.before or 0 for check in run.lists)
+        leaving = sum(mirrored.leaving or 0 for mirrored in run.mirror.lists)
         calls += 2 + members // 500 + leaving // 500
     return calls

@@ -41,7 +41,6 @@ from shared.runs import (
     Mirror,
     Note,
     PinnedSnapshot,
-    Plan,
     Problem,
     Route,
     Run,
@@ -90,7 +89,7 @@ class Preparing:
         try:
             counts = self._stage(turn, order, recollection)
         except ColumnMissing as error:
-            self._hold(turn, Problem.of(error))
+            self._hold(turn, [Problem.of(error)])
             return
         mirror = self._choose_route(turn.run, counts, recollection)
         if recollection and mirror and mirror.route is Route.LISTS and counts.unchanged:
@@ -100,7 +99,7 @@ class Preparing:
             self.remembering.stage(turn.run, recollection, len(order.audiences))
         notes = _notes(turn.run, recollection)
         turn.note(lambda run: run.having(counts=counts, mirror=mirror, notes=notes))
-        planned = self._plan(turn.run, known)
+        planned = plan(turn.run, known.memory if known else None, self.calls_per_day)
         turn.note(lambda run: run.having(plan=planned))
         emit(Event.RUN_PREPARED, **facts(turn.run))
         self._decide(turn, client)
@@ -123,22 +122,14 @@ class Preparing:
     ) -> Mirror | None:
         if recollection is None or run.export.mode is not Mode.MIRROR:
             return None
-        left = count_left(run.export, recollection.memory) if recollection.mirrored else None
         people = counts.unchanged + counts.staged
         return choose(
             run.export,
-            left,
+            count_left(run.export, recollection.memory) if recollection.mirrored else None,
             members=sum(check.before or 0 for check in run.lists),
             sent=len(run.batches),
             everybody=max(len(run.batches), -(-people // (MAX_IMPORT_LINES - 1))),
         )
-
-    def _plan(self, run: Run, recollection: Recollection | None) -> Plan:
-        """Return what the run would do, as far as the memory tells."""
-        if recollection is None:
-            return plan(run, None, None, self.calls_per_day)
-        left = count_left(run.export, recollection.memory)
-        return plan(run, recollection.memory, left, self.calls_per_day)
 
     def _take_over(self, turn: Turn, client: Client) -> None:
         """Stage the batches of another run that Constant Contact did not carry out."""
@@ -193,19 +184,21 @@ class Preparing:
         """Hold the run, send it, or finish it where there is nothing to send."""
         run, before = turn.run, self.ledger.last_completed(turn.run.export_id)
         concerns = find_concerns(run, before)
-        if run.mirror and run.plan and run.mirror.route is Route.MEMBERS:
-            members = sum(check.before or 0 for check in run.lists)
-            concern = find_removal_concern(run.export.guard, run.plan.leaving or 0, members)
+        members = {check.list_id: check.before for check in run.lists}
+        for mirrored in run.mirror.lists if run.mirror else ():
+            concern = find_removal_concern(
+                run.export.guard, mirrored.leaving or 0, members.get(mirrored.list_id) or 0
+            )
             concerns += [concern] if concern else []
         if turn.run.hold or concerns:
-            self._hold(turn, concerns[0] if concerns else None)
+            self._hold(turn, concerns)
         elif run.batches or (run.mirror and run.mirror.route is not Route.NOBODY):
             turn.note(lambda run: run.moved_to(RunState.SENDING, turn.now()))
         else:
             self.finishing.finish(turn, client)
 
-    def _hold(self, turn: Turn, concern: Problem | None) -> None:
-        turn.note(lambda run: run.moved_to(RunState.HELD, turn.now()).having(error=concern))
+    def _hold(self, turn: Turn, concerns: Sequence[Problem]) -> None:
+        turn.note(lambda run: run.held(concerns, turn.now()))
 
 
 def _notes(run: Run, recollection: Recollection | None) -> tuple[Note, ...]:

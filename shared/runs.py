@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -263,6 +263,7 @@ class Mirrored(_Part):
         called_at: When that was.
         chunk: Next piece of people to remove, where they are removed by their ids.
         leaving: People to remove, once that is known.
+        agreed: So many a person has agreed to, whatever the export's guard says.
     """
 
     list_id: str
@@ -274,6 +275,7 @@ class Mirrored(_Part):
     activity_id: str | None = None
     chunk: NonNegativeInt = 0
     leaving: NonNegativeInt | None = None
+    agreed: NonNegativeInt | None = None
 
 
 class Mirror(_Part):
@@ -281,13 +283,15 @@ class Mirror(_Part):
 
     Attributes:
         why: In a sentence, why this route.
-        approved: A person has agreed to more removals than the export's guard lets pass.
     """
 
     route: Route
     why: str
     lists: tuple[Mirrored, ...] = ()
-    approved: bool = False
+
+    def agreed_to(self) -> Self:
+        """Return this with the removals that are shown agreed to; others are asked about again."""
+        return self.having(lists=tuple(each.having(agreed=each.leaving) for each in self.lists))
 
     @property
     def done(self) -> bool:
@@ -340,7 +344,8 @@ class Run(_Part):
     have taken it up: all but the last have been overtaken. ``phases`` holds seconds by state,
     ``calls`` the requests sent to Constant Contact, ``filled`` the values of each mapped field,
     ``last_trouble`` the name of the last fault that nobody foresaw, for operators.
-    Unknown fields are refused.
+    ``concerns`` is all that holds it, the first of them also its ``error``. Unknown fields are
+    refused.
     """
 
     id: str
@@ -360,6 +365,7 @@ class Run(_Part):
     cancel_requested: bool = False
     waiting: Waiting | None = None
     error: Problem | None = None
+    concerns: tuple[Problem, ...] = ()
     last_trouble: str | None = None
     snapshots: tuple[PinnedSnapshot, ...] = ()
     counts: Counts = Counts()
@@ -434,6 +440,23 @@ class Run(_Part):
             started_at=self.started_at or now,
             finished_at=now if state in ENDED else None,
             progress=100 if state is RunState.COMPLETED else self.progress,
+        )
+
+    def held(self, concerns: Sequence[Problem], now: datetime) -> Self:
+        """Return this run waiting for a person, with everything that speaks against going on."""
+        error = concerns[0] if concerns else None
+        return self.moved_to(RunState.HELD, now).having(error=error, concerns=tuple(concerns))
+
+    def approved(self, entry: Audit) -> Self:
+        """Return this held run going on where it stopped, what it shows agreed to."""
+        removing = RunState.REMOVING in self.phases
+        state = RunState.REMOVING if removing else RunState.SENDING
+        return self.moved_to(state, entry.at).having(
+            audit=(*self.audit, entry),
+            position=self.position + 1,
+            error=None,
+            concerns=(),
+            mirror=self.mirror and self.mirror.agreed_to(),
         )
 
     def progressed(self) -> Self:

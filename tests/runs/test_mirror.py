@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from local.constant_contact import ConstantContact
 from shared.roles import LOCAL
-from shared.runs import Route, RunState
+from shared.runs import Route, Run, RunState
 from tests.runs.app import App
 
 MEMBERS = [(f"member{n}@example.com", f"First{n}", "Boston") for n in range(1000)]
@@ -14,6 +16,25 @@ DROPPED = {email for email, *_ in MEMBERS[:50]}
 REFUSED = {email for email, *_ in MEMBERS[50:60]}
 UNSUBSCRIBED = {email for email, *_ in MEMBERS[60:65]}
 EMAILS = {email for email, *_ in MEMBERS}
+
+
+def fill(constant_contact: ConstantContact, list_id: str, emails: Iterable[str]) -> None:
+    """Put people on a list as somebody else would."""
+    for email in emails:
+        constant_contact.add_contact(email, lists=[list_id])
+
+
+def approve(app: App, held: Run) -> Run:
+    """Approve a held run and carry it on; return what became of it."""
+    app.product.jobs.approve(held.key, LOCAL)
+    app.drain()
+    return app.read(held)
+
+
+def removals(run: Run) -> int | None:
+    """Return how many a held run says would leave, if that is why it is held."""
+    concern = next((each for each in run.concerns if each.code == "removals_large"), None)
+    return int(concern.message.split()[0]) if concern else None
 
 
 @pytest.fixture
@@ -263,3 +284,90 @@ def test_what_failed_in_a_mirror_is_sent_again_to_the_export_s_own_lists(
     assert retried.state is RunState.COMPLETED, retried.error
     assert constant_contact.members(list_id) == EMAILS
     assert [batch.list_ids for batch in retried.batches] == [(list_id,)]
+
+
+def test_a_preview_that_could_not_tell_who_leaves_agrees_to_no_removal(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """What was not shown is asked about once it is known, and then agreed to as it is shown."""
+    strangers = [f"old{n}@example.com" for n in range(1000)]
+    fill(constant_contact, list_id, strangers)
+    app.put_segment("Members", MEMBERS[:10])
+    preview = app.run(app.create_export("Members", list_id, mode="mirror"), hold=True)
+    assert preview.plan is not None
+    assert preview.plan.leaving is None
+
+    asked = approve(app, preview)
+
+    assert asked.state is RunState.HELD
+    assert removals(asked) == 1000
+    assert constant_contact.members(list_id) >= set(strangers)
+    assert approve(app, asked).state is RunState.COMPLETED
+    assert constant_contact.members(list_id) == {email for email, *_ in MEMBERS[:10]}
+
+
+def test_approving_the_removals_from_one_list_agrees_to_none_from_another(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    other = constant_contact.add_list("Others")
+    others = [f"other{n}@example.com" for n in range(100)]
+    fill(constant_contact, list_id, (email for email, *_ in MEMBERS[:100]))
+    fill(constant_contact, other, others)
+    app.put_segment("A", MEMBERS[:70])
+    app.put_segment("B", [(email, "", "") for email in others[:5]])
+    segments = [
+        {"name": name, "list_ids": [to], "format": {"header": True}}
+        for name, to in (("A", list_id), ("B", other))
+    ]
+
+    first = app.run(app.create_export("A", list_id, mode="mirror", segments=segments))
+    second = approve(app, first)
+
+    assert (removals(first), removals(second)) == (30, 95)
+    assert second.counts.removed == 30
+    assert constant_contact.members(other) == set(others)
+
+
+def test_everything_that_speaks_against_a_run_is_shown(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """Removals that the memory knows are among it before anything is sent."""
+    app.run(export_id)
+    imports = len(constant_contact.imports)
+    app.put_segment("Members", [(email, "", city) for email, _, city in MEMBERS[:500]])
+
+    run = app.run(export_id)
+
+    assert [each.code for each in run.concerns] == [
+        "column_empty",
+        "segment_shrank",
+        "removals_large",
+    ]
+    assert run.error == run.concerns[0]
+    assert len(constant_contact.imports) == imports
+    assert approve(app, run).state is RunState.COMPLETED
+    assert constant_contact.members(list_id) == {email for email, *_ in MEMBERS[:500]}
+
+
+def test_removals_past_the_limit_are_found_list_by_list(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """A long list must not hide that a short one loses most of its people."""
+    short = constant_contact.add_list("Short")
+    few = [(f"few{n}@example.com", "", "") for n in range(10)]
+    app.put_segment("A", MEMBERS)
+    app.put_segment("B", few)
+    segments = [
+        {"name": name, "list_ids": [to], "format": {"header": True}}
+        for name, to in (("A", list_id), ("B", short))
+    ]
+    guard = {"max_shrink_percent": 100}
+    export_id = app.create_export("A", list_id, mode="mirror", segments=segments, guard=guard)
+    app.run(export_id)
+    app.put_segment("B", few[:2])
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.HELD
+    assert removals(run) == 8
+    assert not any(batch.activity_id for batch in run.batches)
