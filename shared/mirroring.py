@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -79,13 +80,12 @@ def segments_of(export: Export, list_id: str) -> list[int]:
 
 
 def count_left(export: Export, memory: Memory) -> dict[str, int]:
-    """Return of each list how many people who were accepted are in none of its segments now."""
+    """Return of each list how many who may be on it are in none of its segments now."""
     counts = {}
     for list_id in export.list_ids:
         segments = segments_of(export, list_id)
-        present = Marks.joined(memory.everybody(n) for n in segments)
         left = Marks.joined(memory.left(n) for n in segments)
-        counts[list_id] = len(leavers(left, present))
+        counts[list_id] = len(leavers(left, chain(*(memory.everybody(n) for n in segments))))
     return counts
 
 
@@ -229,9 +229,8 @@ class _Work:
         unsent = sum(len(remembering.read(run, n, "unsent")) for n in segments)
         if self.mirrored.leaving and (run.counts.refused or run.counts.suppressed or unsent):
             if not self._has_ids():
-                parts = [remembering.read(run, n, p) for n in segments for p in ("new", "unsent")]
-                present = Marks.joined(parts).sorted()
-                self._keep_ids(stale, lambda marks, off: (present.find(marks) >= 0) | off)
+                spared = remembering.spared(run, segments)
+                self._keep_ids(stale, lambda marks, off: (spared.find(marks) >= 0) | off)
             if not self._remove_by_id(self._ids(), [stale], None):
                 return False
             self._note(leaving=self._count(stale), chunk=0)
@@ -240,15 +239,10 @@ class _Work:
         return True
 
     def _list_leavers(self) -> None:
-        """Find those on the list who were accepted before and are in no segment now."""
+        """Find those on the list who are in the memory and in no segment now."""
         run = self._turn.run
         segments = segments_of(self._export, self.mirrored.list_id)
-        remembering = self._mirroring.remembering
-        left = Marks.joined(remembering.read(run, n, "left") for n in segments)
-        present = Marks.joined(
-            remembering.read(run, n, part) for n in segments for part in ("kept", "new", "unsent")
-        )
-        gone = leavers(left, present).sorted()
+        gone = self._mirroring.remembering.gone(run, segments)
         count = self._keep_ids(
             self.mirrored.list_id, lambda marks, off: (gone.find(marks) >= 0) & ~off
         )

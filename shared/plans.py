@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from shared.contacts.memory import Memory
+from shared.exports import Export
 from shared.mirroring import segments_of
-from shared.runs import Plan, Route, Run
+from shared.runs import Mirror, Plan, Route, Run
 
 POLLS = 4
 """Looks at the activities of a usual run."""
@@ -15,39 +16,35 @@ MIRROR_CALLS = 12
 CALLS_PER_MINUTE = 230
 
 
-def plan(run: Run, memory: Memory | None, calls_per_day: int) -> Plan:
-    """Return what *run*, which has staged everything, would do.
-
-    Args:
-        memory: As it was while the run was prepared; None where nothing is remembered.
-    """
+def plan(run: Run, known: Plan, calls_per_day: int) -> Plan:
+    """Return what *run*, which has staged everything, would do, people and calls."""
     calls = _calls(run)
-    estimate = Plan(
+    return known.having(
         calls=calls,
         minutes=round(calls / CALLS_PER_MINUTE, 2),
         quota_percent=round(100 * calls / calls_per_day, 2),
     )
-    if memory is None:
-        return estimate
-    segments = range(sum(not snapshot.excluded for snapshot in run.snapshots))
-    moved = sum(memory.moved(segment) for segment in segments)
-    return estimate.having(
+
+
+def known_changes(run: Run, memory: Memory, mirror: Mirror | None) -> Plan:
+    """Return what the memory tells of the people of *run*."""
+    segments = range(len(run.export.segments))
+    return Plan(
         new=memory.new,
         changed=memory.changed,
         unchanged=sum(len(memory.kept(segment)) for segment in segments),
-        moved=moved,
-        leaving=_leaving(run, memory),
+        moved=sum(memory.moved(segment) for segment in segments),
+        leaving=_leaving(run.export, memory, mirror),
     )
 
 
-def _leaving(run: Run, memory: Memory) -> int | None:
+def _leaving(export: Export, memory: Memory, mirror: Mirror | None) -> int | None:
     """Return how many would be removed, but for those who only have another address now."""
-    if run.mirror is None or any(mirrored.leaving is None for mirrored in run.mirror.lists):
+    if mirror is None or any(mirrored.leaving is None for mirrored in mirror.lists):
         return None
     leaving = 0
-    for mirrored in run.mirror.lists:
-        segments = segments_of(run.export, mirrored.list_id)
-        moved = sum(memory.moved(segment) for segment in segments)
+    for mirrored in mirror.lists:
+        moved = sum(memory.moved(segment) for segment in segments_of(export, mirrored.list_id))
         leaving += max(0, (mirrored.leaving or 0) - moved)
     return leaving
 

@@ -30,7 +30,7 @@ from shared.finishing import Finishing
 from shared.guard import find_concerns, find_removal_concern
 from shared.ledger import Ledger, Turn, origin_name, staged_name
 from shared.mirroring import choose, count_left
-from shared.plans import plan
+from shared.plans import known_changes, plan
 from shared.remembering import Recollection, Remembering
 from shared.runs import (
     PREPARED,
@@ -41,6 +41,7 @@ from shared.runs import (
     Mirror,
     Note,
     PinnedSnapshot,
+    Plan,
     Problem,
     Route,
     Run,
@@ -85,13 +86,14 @@ class Preparing:
         lists = lists_before(client, export.list_ids)
         order = order_of(turn.run, custom_field_types(client, export))
         turn.note(lambda run: run.having(lists=lists))
-        recollection = known = self._recall(turn.run)
+        recollection = self._recall(turn.run)
         try:
             counts = self._stage(turn, order, recollection)
         except ColumnMissing as error:
             self._hold(turn, [Problem.of(error)])
             return
         mirror = self._choose_route(turn.run, counts, recollection)
+        known = known_changes(turn.run, recollection.memory, mirror) if recollection else Plan()
         if recollection and mirror and mirror.route is Route.LISTS and counts.unchanged:
             recollection = recollection.afresh()  # who is not imported would seem to have left
             counts = self._stage(turn, order, recollection)
@@ -99,7 +101,7 @@ class Preparing:
             self.remembering.stage(turn.run, recollection, len(order.audiences))
         notes = _notes(turn.run, recollection)
         turn.note(lambda run: run.having(counts=counts, mirror=mirror, notes=notes))
-        planned = plan(turn.run, known.memory if known else None, self.calls_per_day)
+        planned = plan(turn.run, known, self.calls_per_day)
         turn.note(lambda run: run.having(plan=planned))
         emit(Event.RUN_PREPARED, **facts(turn.run))
         self._decide(turn, client)
@@ -176,6 +178,7 @@ class Preparing:
     def _recall(self, run: Run) -> Recollection | None:
         export = run.export
         if not export.only_changes and export.mode is not Mode.MIRROR:
+            self.remembering.forget(export.id)  # what is sent without it makes it untrue
             return None
         connection, _ = self.connections.read(run.connection_id)
         return self.remembering.recall(export, connection, run)

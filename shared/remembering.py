@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from shared.connections import Connection
-from shared.contacts.memory import Marks, Memory, leavers
+from shared.contacts.memory import Marks, Memory, leavers, of_people
 from shared.errors import NotFound
-from shared.exports import Export
+from shared.exports import Export, Mode
 from shared.ledger import Ledger
 from shared.refusals import named_lines
 from shared.runs import Batch, BatchState, Note, Route, Run
@@ -47,7 +47,7 @@ class Recollection:
     """The memory as a run found it.
 
     Attributes:
-        note: Why it does not count; None if it does, or if there is none.
+        note: Why everybody is sent; None if that need not be said.
         mirrored: Whether who is in it and not in the segment any more is all that has left.
     """
 
@@ -57,8 +57,8 @@ class Recollection:
     mirrored: bool = False
 
     def afresh(self) -> Recollection:
-        """Return a memory of nobody, on the same terms."""
-        return Recollection(self.memory.emptied(), self.terms)
+        """Return this without what was accepted, so that everybody is sent."""
+        return replace(self, memory=self.memory.afresh(), mirrored=False)
 
 
 class Remembering:
@@ -75,21 +75,19 @@ class Remembering:
         secret = self.secret()
         terms = terms_of(export, connection, secret)
         head = self._heads.find(export.id)
-        if head is None:
-            return Recollection(Memory(secret, {}), terms)
-        if not export.only_changes:
-            return Recollection(Memory(secret, {}), terms)
-        if run.full:
-            note = Note(code="everyone_asked", message="Everyone is sent, as asked for.")
-        elif head.terms != terms:
+        if head is None or head.terms != terms:
             note = Note(
                 code="terms_changed",
                 message="Everyone is sent: the mapping, the lists or the account have changed.",
             )
-        else:
-            note = None
-        before = {} if note else self._marks(head, export)
-        return Recollection(Memory(secret, before), terms, note, head.mirrored and not note)
+            return Recollection(Memory(secret, {}), terms, note if head else None)
+        before = self._marks(head, export)
+        whole = head.mirrored and len(before) == len(head.files)
+        found = Recollection(Memory(secret, before), terms, mirrored=whole)
+        if run.full:
+            note = Note(code="everyone_asked", message="Everyone is sent, as asked for.")
+            return replace(found.afresh(), note=note)
+        return found if export.only_changes else found.afresh()
 
     def secret(self) -> bytes:
         """Return the key of the hashes."""
@@ -103,7 +101,7 @@ class Remembering:
                 try:
                     marks[names.index(name)] = Marks.parse(self._documents.read(path).content)
                 except NotFound:
-                    continue  # forgotten: its people are sent again
+                    continue  # gone: its people are sent again, and who has left is not known
         return marks
 
     def stage(self, run: Run, recollection: Recollection, segments: int) -> None:
@@ -146,9 +144,10 @@ class Remembering:
     def remember(self, run: Run) -> None:
         """Move the memory to what was accepted in *run*: the unchanged and the confirmed.
 
-        All else is forgotten, so that it is sent again: it was refused, or nobody knows.
-        Repeating this changes nothing, also when the run's staged files are gone in part; and
-        a worker that stalled meets what a newer run has written and leaves it alone.
+        All else is sent again: it was refused, or nobody knows. A mirror keeps these people in
+        mind all the same, since they may be on its lists. Repeating this changes nothing, also
+        when the run's staged files are gone in part; and a worker that stalled meets what a newer
+        run has written and leaves it alone.
 
         Raises:
             DocumentChanged: Another worker moved the memory at the same time.
@@ -175,13 +174,11 @@ class Remembering:
         """Write the files of *run*, then the head over the one that was read under *etag*."""
         files = {}
         for segment, name in enumerate(_audiences(run)):
-            staged = self.read(run, segment, "new")
-            confirmed = staged.where(confirmed_lines(run, segment, len(staged)))
-            parts = [self.read(run, segment, "kept"), confirmed]
-            if run.mirror and not run.mirror.done:
-                parts.append(self.read(run, segment, "left"))  # still on the list, to be removed
+            parts = [self.read(run, segment, "kept"), self._staged(run, segment, accepted=True)]
+            if run.export.mode is Mode.MIRROR:
+                parts += (marks.unaccepted() for marks in self._unaccepted(run, segment))
             path = f"{_file(run.export_id, run.id)}-{segment}.parquet"
-            self._documents.put(path, Marks.joined(parts).sorted().packed())
+            self._documents.put(path, Marks.joined(parts).distinct().packed())
             files[name] = path
         head = Remembered(
             run_id=run.id, terms=terms, files=files, mirrored=is_mirrored(run, before)
@@ -191,6 +188,39 @@ class Remembering:
         else:
             self._heads.replace(run.export_id, head, etag)
         return head
+
+    def _staged(self, run: Run, segment: int, *, accepted: bool) -> Marks:
+        staged = self.read(run, segment, "new")
+        return staged.where(confirmed_lines(run, segment, len(staged)) == accepted)
+
+    def _unaccepted(self, run: Run, segment: int) -> Iterator[Marks]:
+        """Yield who may be on a list after *run* though no line of theirs was accepted."""
+        unaccepted = self._staged(run, segment, accepted=False)
+        yield unaccepted
+        if run.mirror:
+            yield self.read(run, segment, "unsent")
+            left = self.read(run, segment, "left")
+            yield left.where(of_people(left, unaccepted)) if run.mirror.done else left
+
+    def gone(self, run: Run, segments: Sequence[int]) -> Marks:
+        """Return who may be on a list that *segments* go to and is in none of them now."""
+        left = Marks.joined(self.read(run, n, "left") for n in segments)
+        present = (self.read(run, n, part) for n in segments for part in ("kept", "new", "unsent"))
+        unaccepted = self._not_arrived(run, segments)
+        return leavers(left.where(~of_people(left, unaccepted)), present)
+
+    def spared(self, run: Run, segments: Sequence[int]) -> Marks:
+        """Return who stays on a list that *segments* go to though no import brought them there.
+
+        Among them is whoever is known by another address, if her new one was not accepted.
+        """
+        left = Marks.joined(self.read(run, n, "left") for n in segments)
+        parts = [self.read(run, n, part) for n in segments for part in ("new", "unsent")]
+        earlier = left.where(of_people(left, self._not_arrived(run, segments)))
+        return Marks.joined([*parts, earlier]).sorted()
+
+    def _not_arrived(self, run: Run, segments: Sequence[int]) -> Marks:
+        return Marks.joined(self._staged(run, n, accepted=False) for n in segments)
 
     def read(self, run: Run, segment: int, part: str) -> Marks:
         """Return what `stage` kept of a segment: ``kept``, ``new``, ``unsent`` or ``left``."""

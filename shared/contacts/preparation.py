@@ -193,8 +193,12 @@ class Memory(Protocol):
             lines: Their lines in the import file.
         """
 
-    def present(self, segment: int, keys: Text) -> None:
-        """Take note of people who are in the segment with a good address and are not sent."""
+    def present(self, segment: int, keys: Text, identities: Identities | None) -> None:
+        """Take note of people who are in the segment and are not sent, by any of their rows.
+
+        Args:
+            keys: Their addresses as they are compared; empty where a row has no good one.
+        """
 
 
 def prepare(
@@ -316,9 +320,7 @@ class _Preparation:
                 emails = texts.picked(stretch.judged.text, chosen)
                 lines = encoder.address_lines(emails)
                 yield from self._staged(segment, stretch, chosen, lines, encoder)
-            if self._memory is not None:
-                known = (stretch.judged.faults == 0) & (stretch.reasons != 0)
-                self._memory.present(segment, texts.picked(stretch.judged.keys, known))
+            self._note_unsent(segment, stretch)
             self.counts.add(read=len(stretch.reasons) + len(rows.malformed))
             self.counts.add(**self._refuse(stretch, snapshot))
 
@@ -365,6 +367,13 @@ class _Preparation:
         if len(lines):
             self.counts.add(staged=len(lines))
             yield Lines(lines, self._origin(stretch.rows, chosen))
+
+    def _note_unsent(self, segment: int, stretch: _Stretch) -> None:
+        unsent = (stretch.reasons != 0) & (stretch.reasons != Reason.DUPLICATE.number)
+        if self._memory is not None and unsent.any():
+            good = pa.array(stretch.judged.faults[unsent] == 0)
+            keys = pc.if_else(good, texts.picked(stretch.judged.keys, unsent), "")
+            self._memory.present(segment, keys, self._identities(stretch.rows, unsent))
 
     def _origin(self, rows: Rows, chosen: Mask) -> Any:
         records = rows.records[chosen]

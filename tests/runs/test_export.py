@@ -634,3 +634,25 @@ def test_a_worker_that_stalled_does_not_put_an_older_memory_over_a_newer_one(
     app.product.remembering.remember(app.read(first))
 
     assert app.run(export_id).counts.unchanged == 20
+
+
+def test_what_is_sent_while_everybody_is_sent_counts_when_only_changes_are_sent_again(
+    app: App, constant_contact: ConstantContact, export_id: str
+) -> None:
+    def switch(*, only_changes: bool) -> None:
+        export, etag = app.product.exports.read(export_id)
+        content = export.model_dump(mode="json") | {"only_changes": only_changes}
+        app.product.editor.replace(export_id, content, etag, LOCAL)
+
+    app.run(export_id)
+    switch(only_changes=False)
+    app.put_segment("Spring", [(email, "Changed", city) for email, _, city in PEOPLE])
+    app.run(export_id)
+    switch(only_changes=True)
+    app.put_segment("Spring", PEOPLE)
+
+    app.run(export_id)
+
+    contact = constant_contact.contact(PEOPLE[0][0])
+    assert contact is not None
+    assert contact.values["first_name"] == PEOPLE[0][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,12 @@ DROPPED = {email for email, *_ in MEMBERS[:50]}
 REFUSED = {email for email, *_ in MEMBERS[50:60]}
 UNSUBSCRIBED = {email for email, *_ in MEMBERS[60:65]}
 EMAILS = {email for email, *_ in MEMBERS}
+PEOPLE = [(email, first, f"id-{n}") for n, (email, first, _) in enumerate(MEMBERS[:20])]
+BY_IDENTITY: dict[str, Any] = {
+    "mode": "mirror",
+    "identity": "City",
+    "mapping": {"email": "EMailAddress1"},
+}
 
 
 def fill(constant_contact: ConstantContact, list_id: str, emails: Iterable[str]) -> None:
@@ -199,13 +206,10 @@ def test_lists_of_others_are_never_cleared_away(
 def test_a_changed_address_is_one_person_and_the_old_one_leaves_with_the_run(
     app: App, constant_contact: ConstantContact, list_id: str
 ) -> None:
-    people = [(email, first, f"id-{n}") for n, (email, first, _) in enumerate(MEMBERS[:100])]
-    app.put_segment("Members", people)
-    export_id = app.create_export(
-        "Members", list_id, mode="mirror", identity="City", mapping={"email": "EMailAddress1"}
-    )
+    app.put_segment("Members", PEOPLE)
+    export_id = app.create_export("Members", list_id, **BY_IDENTITY)
     app.run(export_id)
-    app.put_segment("Members", [("moved@example.com", "First0", "id-0"), *people[1:]])
+    app.put_segment("Members", [("moved@example.com", "First0", "id-0"), *PEOPLE[1:]])
 
     run = app.run(export_id)
 
@@ -214,7 +218,7 @@ def test_a_changed_address_is_one_person_and_the_old_one_leaves_with_the_run(
     assert run.counts.removed == 1
     assert constant_contact.members(list_id) == {
         "moved@example.com",
-        *(email for email, *_ in people[1:]),
+        *(email for email, *_ in PEOPLE[1:]),
     }
 
 
@@ -371,3 +375,143 @@ def test_removals_past_the_limit_are_found_list_by_list(
     assert run.state is RunState.HELD
     assert removals(run) == 8
     assert not any(batch.activity_id for batch in run.batches)
+
+
+def test_refusals_that_nobody_names_keep_nobody_on_the_list_who_leaves_later(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """That a batch is sent again does not mean that its people are not on the list."""
+    constant_contact.options.errors_name_lines = False
+    constant_contact.refuse(MEMBERS[60][0])
+    app.run(export_id)
+    app.put_segment("Members", MEMBERS[50:])
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.COMPLETED, run.error
+    assert run.counts.removed == 50
+    assert constant_contact.members(list_id) == EMAILS - DROPPED - {MEMBERS[60][0]}
+
+
+def test_someone_whose_change_was_not_carried_out_leaves_the_list_later(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    first, *others = MEMBERS[:20]
+    app.put_segment("Members", MEMBERS[:20])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    app.run(export_id)
+    app.put_segment("Members", [(first[0], "Changed", "Boston"), *others])
+    constant_contact.faults.end("contacts_file_import", nth=(1,), state="failed")
+    assert app.run(export_id).state is RunState.FAILED
+    app.put_segment("Members", others)
+
+    run = app.run(export_id)
+
+    assert run.counts.removed == 1
+    assert first[0] not in constant_contact.members(list_id)
+
+
+def test_without_consent_somebody_stays_on_the_list_and_leaves_with_the_segment(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """Rows that are not sent are no leavers; somebody who is in no row any more is one."""
+    first, *others = [(email, "yes", city) for email, _, city in MEMBERS[:20]]
+    app.put_segment("Members", [first, *others])
+    export_id = app.create_export(
+        "Members",
+        list_id,
+        mode="mirror",
+        consent={"column": "FirstName", "values": ["yes"]},
+        mapping={"email": "EMailAddress1"},
+    )
+    app.run(export_id)
+    app.put_segment("Members", [(first[0], "no", "Boston"), *others])
+    app.run(export_id)
+    assert first[0] in constant_contact.members(list_id)
+    app.put_segment("Members", others)
+
+    app.run(export_id)
+
+    assert constant_contact.members(list_id) == {email for email, *_ in others}
+
+
+def test_someone_who_could_not_be_imported_stays_on_the_list_and_leaves_with_the_segment(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    first, *others = MEMBERS[:20]
+    fill(constant_contact, list_id, (email for email, *_ in MEMBERS[:20]))
+    constant_contact.refuse(first[0])
+    app.put_segment("Members", MEMBERS[:20])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    app.run(export_id)
+    assert first[0] in constant_contact.members(list_id)
+    app.put_segment("Members", others)
+
+    app.run(export_id)
+
+    assert constant_contact.members(list_id) == {email for email, *_ in others}
+
+
+def test_a_mirror_whose_memory_is_lost_in_part_compares_the_whole_list(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    app.run(export_id)
+    for name in list(app.container.list_blob_names(name_starts_with=f"memory/{export_id}/marks-")):
+        app.container.delete_blob(name)
+    app.put_segment("Members", MEMBERS[50:])
+
+    run = app.run(export_id)
+
+    assert run.mirror is not None
+    assert run.mirror.route is Route.LISTS
+    assert constant_contact.members(list_id) == EMAILS - DROPPED
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_whose_new_address_is_refused_keeps_the_old_one_on_the_list(
+    app: App, constant_contact: ConstantContact, list_id: str, full: bool
+) -> None:
+    """Nobody falls off the list between two addresses, on either route."""
+    app.put_segment("Members", PEOPLE)
+    export_id = app.create_export("Members", list_id, **BY_IDENTITY)
+    app.run(export_id)
+    constant_contact.refuse("moved@example.com")
+    app.put_segment("Members", [("moved@example.com", "First0", "id-0"), *PEOPLE[1:]])
+
+    for _ in range(2):
+        run = app.run(export_id, full=full)
+
+        assert run.state is RunState.COMPLETED, run.error
+        assert run.counts.removed == 0
+        assert constant_contact.members(list_id) == {email for email, *_ in PEOPLE}
+
+    app.put_segment("Members", PEOPLE[1:])
+    app.run(export_id)
+
+    assert constant_contact.members(list_id) == {email for email, *_ in PEOPLE[1:]}
+
+
+def test_whose_row_has_lost_its_address_stays_on_the_list(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    app.put_segment("Members", PEOPLE)
+    export_id = app.create_export("Members", list_id, **BY_IDENTITY)
+    app.run(export_id)
+    app.put_segment("Members", [("", "First0", "id-0"), *PEOPLE[1:]])
+
+    run = app.run(export_id)
+
+    assert run.counts.missing_email == 1
+    assert constant_contact.members(list_id) == {email for email, *_ in PEOPLE}
+
+
+def test_an_address_that_comes_twice_does_not_make_a_mirror_read_the_list(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    fill(constant_contact, list_id, (email for email, *_ in MEMBERS[:20]))
+    app.put_segment("Members", [*MEMBERS[1:20], MEMBERS[1]])
+
+    run = app.run(app.create_export("Members", list_id, mode="mirror"))
+
+    assert (run.counts.duplicate, run.counts.removed) == (1, 1)
+    assert not [call for call in constant_contact.calls if call.path.endswith("/contacts")]

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contacts.memory import Marks, Memory, leavers
+from shared.contacts.memory import Marks, Memory, leavers, of_people
 from shared.contacts.preparation import Identities
 
 SECRET = b"k" * 32
@@ -62,7 +62,13 @@ def test_someone_in_another_segment_of_the_list_has_not_left() -> None:
     left = Marks.of(text(["ana@example.com"]), text([""]), SECRET)
     other = Marks.of(text(["ana@example.com"]), text(["else"]), SECRET)
 
-    assert len(leavers(left, other)) == 0
+    assert len(leavers(left, [other])) == 0
+
+
+def test_someone_who_left_two_segments_of_a_list_leaves_it_once() -> None:
+    left = Marks.of(text(["ana@example.com", "ana@example.com"]), text(["1", "2"]), SECRET)
+
+    assert len(leavers(left, [])) == 1
 
 
 def test_an_earlier_id_is_followed_over_a_merge() -> None:
@@ -75,6 +81,52 @@ def test_an_earlier_id_is_followed_over_a_merge() -> None:
     )
 
     assert (memory.new, memory.changed, memory.moved(0)) == (0, 1, 1)
+
+
+def test_an_earlier_id_that_is_blank_or_unknown_is_nobody_s() -> None:
+    before = Marks.of(text(["old@example.com"]), text(["1"]), SECRET, text(["id-1"]))
+    memory = Memory(SECRET, {0: before})
+
+    memory.unchanged(
+        0,
+        text(["moved@example.com", "blank@example.com", "unknown@example.com"]),
+        text(["1", "2", "3"]),
+        Identities(text(["id-1", "id-8", "id-9"]), text(["", " ; ", "id-7;"])),
+    )
+
+    assert (memory.new, memory.changed, memory.moved(0)) == (2, 1, 1)
+
+
+def test_of_a_person_who_took_the_place_of_two_both_addresses_have_moved() -> None:
+    people = text(["id-1", "id-2"])
+    before = Marks.of(text(["a@example.com", "b@example.com"]), text(["1", "2"]), SECRET, people)
+    memory = Memory(SECRET, {0: before.sorted()})
+    identities = Identities(text(["id-9"]), text(["id-1;id-2"]))
+
+    memory.unchanged(0, text(["c@example.com"]), text(["3"]), identities)
+
+    assert (memory.changed, memory.moved(0)) == (1, 2)
+    assert of_people(memory.left(0), memory.staged(0)).all()
+
+
+def test_someone_whose_row_has_no_address_any_more_has_not_left() -> None:
+    before = Marks.of(text(["ana@example.com"]), text(["1"]), SECRET, text(["id-1"]))
+    memory = Memory(SECRET, {0: before})
+
+    memory.present(0, text([""]), Identities(text(["id-1"]), None))
+
+    assert len(memory.left(0)) == 0
+    assert np.array_equal(memory.unsent(0).address, before.address)
+
+
+def test_someone_of_whom_nothing_was_accepted_is_sent_and_still_can_leave() -> None:
+    people = {"ana@example.com": "1", "bo@example.com": "2"}
+    memory = remembered(people).afresh()
+
+    same = memory.unchanged(0, text(["ana@example.com"]), text(["1"]))
+
+    assert (same.tolist(), memory.new, memory.changed) == ([False], 1, 0)
+    assert len(memory.left(0)) == 1
 
 
 def test_the_packed_memory_holds_no_address() -> None:

@@ -326,7 +326,7 @@ class Remembered:
             self.identities += list(pairs)
         return np.array([line in self.lines for line in lines.to_pylist()], np.bool_)
 
-    def present(self, segment: int, keys: Text) -> None:
+    def present(self, segment: int, keys: Text, identities: Identities | None) -> None:
         self.here += [(segment, key) for key in keys.to_pylist()]
 
 
@@ -352,7 +352,7 @@ def test_what_is_remembered_is_not_staged_again() -> None:
     assert shelf.emails == ["bo@example.com"]
     assert memory.asked == [(0, "ana@example.com"), (0, "bo@example.com")]
     assert memory.identities == [("1", "7;8"), ("3", "")]
-    assert memory.here == [(0, "ana@example.com")]
+    assert memory.here == [(0, "")]
     assert (counts.unchanged, counts.duplicate, counts.staged) == (1, 1, 1)
     assert counts.adds_up
 
