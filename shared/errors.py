@@ -246,10 +246,10 @@ class NoRefreshToken(ReconnectRequired):
 
 
 class MirrorStopped(TerminalError):
-    """The numbers do not allow removing anybody; everybody who was sent is on the list."""
+    """The numbers do not allow removing anybody, or an operation on the lists failed."""
 
     code = "mirror_stopped"
-    action = "Nobody was removed. Start the run again; if this repeats, tell the operator."
+    action = "Nobody more is removed. Start the run again; if this repeats, tell the operator."
 
 
 class RequestRefused(TerminalError):

@@ -409,10 +409,14 @@ class Jobs:
     def _wait_for_activities(self, turn: Turn) -> Waiting:
         before = turn.run.waiting
         now = self.now()
+        removing = turn.run.state is RunState.REMOVING
+        work = "changing the lists" if removing else "working on the uploaded files"
         since = before.since if before and before.reason == "activities" else now
+        if removing and turn.run.mirror:
+            since = turn.run.mirror.called_at or now  # of this operation, not of the first
         return Waiting(
             reason="activities",
-            message="Constant Contact is working on the uploaded files.",
+            message=f"Constant Contact is {work}.",
             since=since,
             until=now + follow_again_in(now - since, self.poll),
         )

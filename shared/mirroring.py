@@ -4,13 +4,14 @@ Imports return no ids and membership calls take no addresses, so lists are used 
 is imported also goes to a temporary list *keep*; what is on the target and not on *keep* is
 *stale*. Where few have left a short list, its members are read and compared with the memory
 instead. Nothing is removed before every import has completed, the counts add up and the guard
-agrees. Operations on sets can be repeated, so that an answer that was lost is asked for again,
-once nothing of ours can be under way any more.
+agrees; who has unsubscribed is never touched. Operations on sets can be repeated, so that an
+answer that was lost is asked for again, once nothing of ours can be under way any more.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,58 +36,102 @@ from shared.verdicts import LONGEST_ACTIVITY
 from shared.waits import may_be_under_way
 
 MAX_ACCOUNT_LISTS = 1_000
+MAX_DELETED_LISTS = 100
 CONTACTS_PER_CALL = 500
-LIST_ROUTE_CALLS = 9
-"""Two lists made, three operations, three counts and one deletion."""
+COMPARING_CALLS = 11
+"""Two lists made, three operations that are each looked at once, three counts."""
+
+log = logging.getLogger(__name__)
 
 
-def choose(
-    export: Export, leaving: Mapping[str, int] | None, members: int, sent: int, everybody: int
-) -> Mirror:
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of a list before it is mirrored.
+
+    Attributes:
+        members: By Constant Contact's count.
+        leaving: How many the memory knows to have left; None where it cannot tell.
+        unsent: People who are in its segments and are not sent; they may be on it and stay.
+    """
+
+    list_id: str
+    members: int
+    leaving: int | None
+    unsent: int
+
+
+def look_ahead(run: Run, memory: Memory, *, tells: bool) -> list[Outlook]:
+    """Return what is known of the lists of *run*, whose people have gone by *memory*.
+
+    Args:
+        tells: Whether whoever is in the memory and not in the segments is all that has left.
+    """
+    found = []
+    for check in run.lists:
+        segments = segments_of(run.export, check.list_id)
+        left = Marks.joined(memory.left(n) for n in segments) if tells else Marks.none()
+        gone = leavers(left, chain(*(memory.everybody(n) for n in segments)))
+        unsent = sum(memory.count_unsent(n) for n in segments)
+        leaving = len(gone) if tells else None
+        found.append(Outlook(check.list_id, check.before or 0, leaving, unsent))
+    return found
+
+
+def choose(lists: Sequence[Outlook], people: int, sent: int, everybody: int) -> Mirror:
     """Return the cheapest way to find who has left.
 
     Args:
-        leaving: How many the memory knows to have left each list; None where it cannot tell.
-        members: Of the lists, by Constant Contact's count.
+        people: How many are on the lists afterwards.
         sent: Import files of this run as it is; *everybody*: of a run that sends everybody.
     """
-    known = leaving or {}
-    targets = tuple(Mirrored(list_id=each, leaving=known.get(each)) for each in export.list_ids)
-    left = sum(known.values())
-    if leaving is not None and not left:
+    known = all(each.leaving is not None for each in lists)
+    left = sum(each.leaving or 0 for each in lists)
+    if known and not left:
         return Mirror(route=Route.NOBODY, why="Nobody has left since the last run.")
-    by_lists = everybody + LIST_ROUTE_CALLS * len(targets)
-    if leaving is not None:
-        by_members = sent + _calls(members) + _calls(left)
-        if by_members <= by_lists:
-            why = (
-                f"{left} have left; reading the list takes {by_members} calls, "
-                f"comparing lists {by_lists}."
-            )
-            return Mirror(route=Route.MEMBERS, why=why, lists=targets)
+    targets = tuple(Mirrored(list_id=each.list_id, leaving=each.leaving) for each in lists)
+    comparing = sum(_comparing_calls(each, people) for each in lists)
+    reading = sum(_reading_calls(each) for each in lists)
+    by_lists, by_members = everybody + comparing, sent + reading
+    if known and by_members <= by_lists:
+        why = f"{left} have left; reading the list takes {by_members} calls, "
+        why += f"comparing lists {by_lists}."
+        return Mirror(route=Route.MEMBERS, why=why, lists=targets, calls=reading)
+    if known:
         why = f"{left} have left; comparing lists takes {by_lists} calls, reading {by_members}."
     else:
         why = "Nothing tells who has left, so the list is compared as a whole."
-    return Mirror(route=Route.LISTS, why=why, lists=targets)
+    return Mirror(route=Route.LISTS, why=why, lists=targets, calls=comparing)
 
 
-def _calls(people: int) -> int:
+def _comparing_calls(outlook: Outlook, people: int) -> int:
+    """Return the calls of the route by lists, if each operation has ended when looked at."""
+    leaving = outlook.leaving
+    if leaving is None:  # somebody may have, if anybody is on it
+        leaving = min(outlook.members, max(1, outlook.members - people))
+    if not leaving:
+        return COMPARING_CALLS
+    sparing = 1  # a count: has anybody unsubscribed?
+    if outlook.unsent:
+        sparing += _pages(leaving) + _operations(_pages(outlook.unsent))
+    return COMPARING_CALLS + sparing + _operations(1)
+
+
+def _reading_calls(outlook: Outlook) -> int:
+    """Return the calls of the route by members."""
+    return max(1, _pages(outlook.members)) + _operations(_pages(outlook.leaving or 0))
+
+
+def _operations(number: int) -> int:
+    return 2 * number  # each is looked at once
+
+
+def _pages(people: int) -> int:
     return -(-people // CONTACTS_PER_CALL)
 
 
 def segments_of(export: Export, list_id: str) -> list[int]:
     """Return which of the export's segments go to a list."""
     return [n for n, target in enumerate(export.segments) if list_id in target.list_ids]
-
-
-def count_left(export: Export, memory: Memory) -> dict[str, int]:
-    """Return of each list how many who may be on it are in none of its segments now."""
-    counts = {}
-    for list_id in export.list_ids:
-        segments = segments_of(export, list_id)
-        left = Marks.joined(memory.left(n) for n in segments)
-        counts[list_id] = len(leavers(left, chain(*(memory.everybody(n) for n in segments))))
-    return counts
 
 
 @dataclass(frozen=True)
@@ -108,7 +153,7 @@ class Mirroring:
         present = client.lists(counts=False)
         leftovers = [found.id for found in present if is_leftover(found.name, turn.run)]
         if leftovers:
-            client.delete_lists(leftovers[:100])
+            client.delete_lists(leftovers[:MAX_DELETED_LISTS])
         if len(present) - len(leftovers) + 2 * len(mirror.lists) > MAX_ACCOUNT_LISTS:
             raise RequestRefused(
                 f"The account has {len(present)} lists; mirroring needs two more for each list, "
@@ -129,8 +174,9 @@ class Mirroring:
         Raises:
             MirrorStopped: An operation failed or the counts do not add up; nobody more is removed.
         """
+        by_lists = _mirror(turn.run).route is Route.LISTS
         for number in range(len(_mirror(turn.run).lists)):
-            work = _Work(turn, client, self, number)
+            work = (_ByLists if by_lists else _ByMembers)(turn, client, self, number)
             while work.mirrored.stage is not Stage.CLEARED:
                 if not work.advance():
                     return False
@@ -143,8 +189,8 @@ class Mirroring:
         mirror = turn.run.mirror
         made = [m for m in mirror.lists if m.stage is not Stage.CLEARED] if mirror else []
         ids = [list_id for m in made for list_id in (m.keep_id, m.stale_id) if list_id]
-        if ids:
-            client.delete_lists(ids)
+        for start in range(0, len(ids), MAX_DELETED_LISTS):
+            client.delete_lists(ids[start : start + MAX_DELETED_LISTS])
 
     def marks(self, addresses: Sequence[str]) -> Marks:
         """Return the marks of addresses as Constant Contact spells them."""
@@ -153,137 +199,72 @@ class Mirroring:
 
 
 class _Work:
-    """The mirroring of one list."""
+    """The mirroring of one list: what both routes have in common."""
 
     def __init__(self, turn: Turn, client: Client, mirroring: Mirroring, number: int) -> None:
         self._turn = turn
-        self._export = turn.run.export
         self._client = client
-        self._mirroring = mirroring
+        self._ledger = mirroring.ledger
+        self._remembering = mirroring.remembering
+        self._marks = mirroring.marks
         self._number = number
+        self._ids_name = f"people-{number}.json"
+        self._target = self.mirrored.list_id
+        self._segments = segments_of(turn.run.export, self._target)
 
     @property
     def mirrored(self) -> Mirrored:
         return _mirror(self._turn.run).lists[self._number]
 
+    @property
+    def _steps(self) -> Mapping[Stage, Callable[[], bool]]:
+        """What is done at each stage; each returns whether it is done and confirmed."""
+        raise NotImplementedError
+
     def advance(self) -> bool:
         """Do the next thing; return whether it is done and confirmed."""
-        mirrored = self.mirrored
-        by_lists = _mirror(self._turn.run).route is Route.LISTS
-        keep, stale, target = mirrored.keep_id or "", mirrored.stale_id or "", mirrored.list_id
-        client = self._client
-        match mirrored.stage:
-            case Stage.WAITING if by_lists:
-                return self._operate(
-                    Stage.COPIED, lambda: client.add_memberships([target], [stale])
-                )
-            case Stage.COPIED:
-                return self._operate(
-                    Stage.SUBTRACTED, lambda: client.remove_memberships([keep], [stale])
-                )
-            case Stage.SUBTRACTED:
-                self._require_whole(keep)
-                self._note(stage=Stage.COUNTED, leaving=self._count(stale))
-                return True
-            case Stage.COUNTED:
-                return self._spare(stale)
-            case Stage.SPARED if not mirrored.leaving:
-                self._note(stage=Stage.REMOVED)
-                return True
-            case Stage.SPARED if by_lists:
-                return self._operate(
-                    Stage.REMOVED, lambda: client.remove_memberships([stale], [target])
-                )
-            case Stage.REMOVED if by_lists:
-                self._count_removed()
-                return self._operate(Stage.CLEARED, lambda: client.delete_lists([keep, stale]))
-            case Stage.WAITING:
-                self._list_leavers()
-                return True
-            case Stage.SPARED:
-                return self._remove_by_id(self._ids(), [target], Stage.REMOVED)
-            case _:
-                self._count_removed()
-                self._note(stage=Stage.CLEARED)
-                return True
+        return self._steps[self.mirrored.stage]()
 
-    def _require_whole(self, keep: str) -> None:
-        """Stop unless *keep* holds everybody who was accepted: who is not on it would go."""
-        run, target = self._turn.run, self.mirrored.list_id
-        accepted = [0] * len(self._export.segments)
-        for batch in run.batches:
-            if target in batch.list_ids:
-                accepted[batch.segment] += batch.accepted
-        members = self._count(keep)
-        if not max(accepted) <= members <= sum(accepted):
-            raise MirrorStopped(
-                f"Of {sum(accepted)} people who were accepted, {members} are on the list that "
-                "they are compared by."
-            )
-
-    def _spare(self, stale: str) -> bool:
-        """Take those off the stale list who are in the segment and could not be imported."""
-        run = self._turn.run
-        segments = segments_of(self._export, self.mirrored.list_id)
-        remembering = self._mirroring.remembering
-        unsent = sum(len(remembering.read(run, n, "unsent")) for n in segments)
-        if self.mirrored.leaving and (run.counts.refused or run.counts.suppressed or unsent):
-            if not self._has_ids():
-                spared = remembering.spared(run, segments)
-                self._keep_ids(stale, lambda marks, off: (spared.find(marks) >= 0) | off)
-            if not self._remove_by_id(self._ids(), [stale], None):
-                return False
-            self._note(leaving=self._count(stale), chunk=0)
-            self._mirroring.ledger.unstage_one(run.key, self._ids_name())
-        self._agree()
-        return True
-
-    def _list_leavers(self) -> None:
-        """Find those on the list who are in the memory and in no segment now."""
-        run = self._turn.run
-        segments = segments_of(self._export, self.mirrored.list_id)
-        gone = self._mirroring.remembering.gone(run, segments)
-        count = self._keep_ids(
-            self.mirrored.list_id, lambda marks, off: (gone.find(marks) >= 0) & ~off
-        )
-        self._note(leaving=count)
-        self._agree()
-
-    def _agree(self) -> None:
+    def _agree(self) -> bool:
         """Go on to the removal, or hold the run for a person where the guard does not agree."""
         run = self._turn.run
         leaving, agreed = self.mirrored.leaving or 0, self.mirrored.agreed
-        before = next((c.before for c in run.lists if c.list_id == self.mirrored.list_id), None)
-        concern = find_removal_concern(self._export.guard, leaving, before or 0)
+        before = next((each.before for each in run.lists if each.list_id == self._target), None)
+        concern = find_removal_concern(run.export.guard, leaving, before or 0)
         if concern is None or (agreed is not None and leaving <= agreed):
-            self._note(stage=Stage.SPARED)
-            return
+            return self._note(stage=Stage.AGREED)
         self._turn.note(lambda run: run.held([concern], self._turn.now()))
+        return True
 
     def _keep_ids(self, list_id: str, chosen: Callable[[Marks, Any], Any]) -> int:
         """Note the ids of members that are *chosen* by their marks and whether they opted out."""
         ids: list[str] = []
         for page in self._client.members(list_id):
-            marks = self._mirroring.marks([member.address for member in page])
+            marks = self._marks([member.address for member in page])
             off = pa.array([member.unsubscribed for member in page]).to_numpy(zero_copy_only=False)
             flags = chosen(marks, off)
             ids += [member.id for member, flag in zip(page, flags, strict=True) if flag]
-        content = json.dumps(ids).encode()
-        self._mirroring.ledger.stage(self._turn.run.key, self._ids_name(), content)
+        self._ledger.stage(self._turn.run.key, self._ids_name, json.dumps(ids).encode())
         return len(ids)
 
-    def _remove_by_id(self, ids: Sequence[str], lists: Sequence[str], then: Stage | None) -> bool:
-        """Remove contacts from lists, 500 at a time, each confirmed before the next."""
-        while (start := self.mirrored.chunk * CONTACTS_PER_CALL) < len(ids):
-            piece = ids[start : start + CONTACTS_PER_CALL]
-            if not self._operate(None, partial(self._client.remove_contacts, piece, lists)):
+    def _remove_kept_ids(self, list_id: str) -> bool:
+        """Remove those whose ids are kept, 500 at a time, each confirmed before the next."""
+        ids = json.loads(self._ledger.staged(self._turn.run.key, self._ids_name))
+        while piece := ids[self.mirrored.chunk * CONTACTS_PER_CALL :][:CONTACTS_PER_CALL]:
+            if not self._operate(
+                partial(self._client.remove_contacts, piece, [list_id]),
+                removed=len(piece) if list_id == self._target else 0,
+                chunk=self.mirrored.chunk + 1,
+            ):
                 return False
-        if then:
-            self._note(stage=then, chunk=0)
         return True
 
-    def _operate(self, then: Stage | None, call: Callable[[], Activity]) -> bool:
-        """Have an operation done; return True once it is confirmed, and note what comes next."""
+    def _operate(self, call: Callable[[], Activity], *, removed: int = 0, **then: Any) -> bool:
+        """Have an operation done; return True once it is confirmed, and note what comes next.
+
+        Args:
+            removed: How many people the operation takes off the list that is mirrored.
+        """
         mirrored, now = self.mirrored, self._turn.now()
         if mirrored.activity_id is None:
             if mirrored.calling and self._may_take_effect():
@@ -304,8 +285,13 @@ class _Work:
         if not found.ended:
             self._require_time_left()
             return False
-        step = {"stage": then} if then else {"chunk": mirrored.chunk + 1}
-        self._note(calling=False, activity_id=None, **step)
+
+        def confirmed(run: Run) -> Run:
+            counts = run.counts.having(removed=run.counts.removed + removed)
+            changed = _changed(run, self._number, calling=False, activity_id=None, **then)
+            return changed.having(counts=counts)
+
+        self._turn.note(confirmed)
         return True
 
     def _may_take_effect(self) -> bool:
@@ -320,39 +306,125 @@ class _Work:
         if called_at and self._turn.now() - called_at > LONGEST_ACTIVITY:
             raise MirrorStopped("Constant Contact did not end a change of the lists within a day.")
 
-    def _count_removed(self) -> None:
-        """Add this list's leavers to the run's counts; the sum is taken anew each time."""
-        self._turn.note(
-            lambda run: run.having(
-                counts=run.counts.having(
-                    removed=sum(
-                        m.leaving or 0
-                        for m in _mirror(run).lists
-                        if m.stage in {Stage.REMOVED, Stage.CLEARED}
-                    )
-                )
-            )
-        )
+    def _note(self, **changes: Any) -> bool:
+        self._turn.note(lambda run: _changed(run, self._number, **changes))
+        return True
 
-    def _count(self, list_id: str) -> int:
-        found = self._client.contact_list(list_id, count=True)
+
+class _ByMembers(_Work):
+    """Reads the list and removes those on it of whom the memory knows that they have left."""
+
+    @property
+    def _steps(self) -> Mapping[Stage, Callable[[], bool]]:
+        return {
+            Stage.WAITING: self._find_leavers,
+            Stage.SPARED: self._agree,
+            Stage.AGREED: self._remove,
+            Stage.REMOVED: partial(self._note, stage=Stage.CLEARED),
+        }
+
+    def _find_leavers(self) -> bool:
+        gone = self._remembering.gone(self._turn.run, self._segments)
+        count = self._keep_ids(self._target, lambda marks, off: (gone.find(marks) >= 0) & ~off)
+        return self._note(stage=Stage.SPARED, leaving=count)
+
+    def _remove(self) -> bool:
+        return self._remove_kept_ids(self._target) and self._note(stage=Stage.REMOVED, chunk=0)
+
+
+class _ByLists(_Work):
+    """Takes *keep*, all that were imported, off *stale*, all that are on the list."""
+
+    @property
+    def _steps(self) -> Mapping[Stage, Callable[[], bool]]:
+        return {
+            Stage.WAITING: self._copy,
+            Stage.COPIED: self._subtract,
+            Stage.SUBTRACTED: self._count_stale,
+            Stage.COUNTED: self._spare,
+            Stage.SPARED: self._agree,
+            Stage.AGREED: self._remove,
+            Stage.REMOVED: self._clear,
+        }
+
+    @property
+    def _keep(self) -> str:
+        return self.mirrored.keep_id or ""
+
+    @property
+    def _stale(self) -> str:
+        return self.mirrored.stale_id or ""
+
+    def _copy(self) -> bool:
+        call = partial(self._client.add_memberships, [self._target], [self._stale])
+        return self._operate(call, stage=Stage.COPIED)
+
+    def _subtract(self) -> bool:
+        call = partial(self._client.remove_memberships, [self._keep], [self._stale])
+        return self._operate(call, stage=Stage.SUBTRACTED)
+
+    def _count_stale(self) -> bool:
+        """Stop unless *keep* holds whoever was accepted, and *stale* only who is not on it.
+
+        Who has unsubscribed may be on the list and on neither of the two.
+        """
+        keep, stale, members = map(self._count, (self._keep, self._stale, self._target))
+        accepted = [0] * len(self._turn.run.export.segments)
+        for batch in self._turn.run.batches:
+            if self._target in batch.list_ids:
+                accepted[batch.segment] += batch.accepted
+        if not max(accepted) <= keep <= sum(accepted):
+            raise MirrorStopped(
+                f"Of {sum(accepted)} people who were accepted, {keep} are on the list that "
+                "they are compared by."
+            )
+        if stale > members - keep:
+            raise MirrorStopped(
+                f"{stale} people would leave the list, though {keep} of its {members} members "
+                "were just sent."
+            )
+        return self._note(stage=Stage.COUNTED, leaving=stale)
+
+    def _spare(self) -> bool:
+        """Take those off *stale* who are in the segment or are never touched."""
+        key = self._turn.run.key
+        if self.mirrored.leaving and self._has_to_spare(self.mirrored.leaving):
+            if not self._ledger.is_staged(key, self._ids_name):
+                spared = self._remembering.spared(self._turn.run, self._segments)
+                self._keep_ids(self._stale, lambda marks, off: (spared.find(marks) >= 0) | off)
+            if not self._remove_kept_ids(self._stale):
+                return False
+            self._note(leaving=self._count(self._stale))
+        return self._note(stage=Stage.SPARED, chunk=0)
+
+    def _has_to_spare(self, leaving: int) -> bool:
+        """Say whether somebody on *stale* may be in the segment, or has unsubscribed."""
+        run = self._turn.run
+        unsent = any(len(self._remembering.read(run, n, "unsent")) for n in self._segments)
+        if run.counts.refused or run.counts.suppressed or unsent:
+            return True
+        return self._count(self._stale, active=True) < leaving
+
+    def _remove(self) -> bool:
+        if not self.mirrored.leaving:
+            return self._note(stage=Stage.REMOVED)
+        call = partial(self._client.remove_memberships, [self._stale], [self._target])
+        return self._operate(call, removed=self.mirrored.leaving, stage=Stage.REMOVED)
+
+    def _clear(self) -> bool:
+        """Delete the temporary lists; what stays is deleted before the next comparison."""
+        try:
+            call = partial(self._client.delete_lists, [self._keep, self._stale])
+            return self._operate(call, stage=Stage.CLEARED)
+        except (MirrorStopped, RequestRefused) as error:
+            log.warning("temporary lists stay for now: %s", error.code)
+            return self._note(stage=Stage.CLEARED, calling=False, activity_id=None)
+
+    def _count(self, list_id: str, *, active: bool = False) -> int:
+        found = self._client.contact_list(list_id, count=True, active=active)
         if found is None or found.count is None:
             raise MirrorStopped("A list that the comparison needs is gone.")
         return found.count
-
-    def _note(self, **changes: Any) -> None:
-        self._turn.note(lambda run: _changed(run, self._number, **changes))
-
-    def _ids_name(self) -> str:
-        return f"people-{self._number}.json"
-
-    def _has_ids(self) -> bool:
-        return self._mirroring.ledger.is_staged(self._turn.run.key, self._ids_name())
-
-    def _ids(self) -> list[str]:
-        content = self._mirroring.ledger.staged(self._turn.run.key, self._ids_name())
-        ids: list[str] = json.loads(content)
-        return ids
 
 
 def list_name(run: Run, kind: str, number: int) -> str:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from shared.constant_contact.budget import Limits
 from shared.contacts.memory import Memory
 from shared.exports import Export
 from shared.mirroring import segments_of
 from shared.runs import Mirror, Plan, Route, Run
 
-POLLS = 4
-"""Looks at the activities of a usual run."""
 
-MIRROR_CALLS = 12
-"""Of the route by lists: two lists made, four operations and their confirmation, counts."""
-
-CALLS_PER_MINUTE = 230
-
-
-def plan(run: Run, known: Plan, calls_per_day: int) -> Plan:
+def plan(run: Run, known: Plan, limits: Limits) -> Plan:
     """Return what *run*, which has staged everything, would do, people and calls."""
     calls = _calls(run)
     return known.having(
         calls=calls,
-        minutes=round(calls / CALLS_PER_MINUTE, 2),
-        quota_percent=round(100 * calls / calls_per_day, 2),
+        minutes=round(calls * limits.spacing / timedelta(minutes=1), 2),
+        quota_percent=round(100 * calls / limits.per_day, 2),
     )
 
 
@@ -50,11 +45,12 @@ def _leaving(export: Export, memory: Memory, mirror: Mirror | None) -> int | Non
 
 
 def _calls(run: Run) -> int:
-    calls = len(run.batches) + 2 * len(run.lists) + (POLLS if run.batches else 0)
-    if run.mirror and run.mirror.route is Route.LISTS:
-        calls += MIRROR_CALLS * len(run.mirror.lists)
-    if run.mirror and run.mirror.route is Route.MEMBERS:
-        members = sum(check.before or 0 for check in run.lists)
-        leaving = sum(mirrored.leaving or 0 for mirrored in run.mirror.lists)
-        calls += 2 + members // 500 + leaving // 500
+    calls = 2 * len(run.lists)  # counted before and after
+    calls += any(field.startswith("cf:") for field in run.export.mapping)
+    if run.batches:
+        calls += len(run.batches) + 1  # one look answers for all of them
+    if run.mirror:
+        calls += run.mirror.calls
+        calls += run.mirror.route is Route.LISTS  # which lists there are
+    calls += run.export.opt_outs is not None  # and one for every further 500 people
     return calls

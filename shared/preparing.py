@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from shared.catalogue import Catalogue, pin
 from shared.changes import facts
 from shared.connections import Connection
+from shared.constant_contact.budget import Limits
 from shared.constant_contact.client import Client
 from shared.contacts.batches import MAX_IMPORT_LINES, BatchFile
 from shared.contacts.preparation import Audience, Consent, Order, prepare
@@ -29,7 +30,7 @@ from shared.exports import Export, Mode
 from shared.finishing import Finishing
 from shared.guard import find_concerns, find_removal_concern
 from shared.ledger import Ledger, Turn, origin_name, staged_name
-from shared.mirroring import choose, count_left
+from shared.mirroring import choose, look_ahead
 from shared.plans import known_changes, plan
 from shared.remembering import Recollection, Remembering
 from shared.runs import (
@@ -64,7 +65,7 @@ class Preparing:
     ledger: Ledger
     remembering: Remembering
     finishing: Finishing
-    calls_per_day: int
+    limits: Limits
 
     def prepare(self, turn: Turn, client: Client) -> None:
         """Carry the run from queued to sending, held or completed.
@@ -101,7 +102,7 @@ class Preparing:
             self.remembering.stage(turn.run, recollection, len(order.audiences))
         notes = _notes(turn.run, recollection)
         turn.note(lambda run: run.having(counts=counts, mirror=mirror, notes=notes))
-        planned = plan(turn.run, known, self.calls_per_day)
+        planned = plan(turn.run, known, self.limits)
         turn.note(lambda run: run.having(plan=planned))
         emit(Event.RUN_PREPARED, **facts(turn.run))
         self._decide(turn, client)
@@ -126,9 +127,8 @@ class Preparing:
             return None
         people = counts.unchanged + counts.staged
         return choose(
-            run.export,
-            count_left(run.export, recollection.memory) if recollection.mirrored else None,
-            members=sum(check.before or 0 for check in run.lists),
+            look_ahead(run, recollection.memory, tells=recollection.mirrored),
+            people,
             sent=len(run.batches),
             everybody=max(len(run.batches), -(-people // (MAX_IMPORT_LINES - 1))),
         )

@@ -110,9 +110,11 @@ class Product:
     @cached_property
     def budget(self) -> Budget:
         """The calls that the API key has left."""
-        settings = self.settings
-        limits = Limits(settings.requests_per_second, settings.requests_per_day)
-        return Budget(self.documents, settings.client_id, limits, now=self.now)
+        return Budget(self.documents, self.settings.client_id, self._limits, now=self.now)
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(self.settings.requests_per_second, self.settings.requests_per_day)
 
     @cached_property
     def _transport(self) -> Transport:
@@ -206,7 +208,7 @@ class Product:
                 ledger=self.ledger,
                 remembering=self.remembering,
                 finishing=self.finishing,
-                calls_per_day=self.settings.requests_per_day,
+                limits=self._limits,
             ),
             mirroring=Mirroring(self.ledger, self.remembering),
             finishing=self.finishing,

@@ -250,6 +250,7 @@ class Stage(StrEnum):
     SUBTRACTED = "subtracted"
     COUNTED = "counted"
     SPARED = "spared"
+    AGREED = "agreed"
     REMOVED = "removed"
     CLEARED = "cleared"
 
@@ -283,15 +284,22 @@ class Mirror(_Part):
 
     Attributes:
         why: In a sentence, why this route.
+        calls: What finding and removing them takes, if each operation ends at once.
     """
 
     route: Route
     why: str
     lists: tuple[Mirrored, ...] = ()
+    calls: NonNegativeInt = 0
 
     def agreed_to(self) -> Self:
         """Return this with the removals that are shown agreed to; others are asked about again."""
         return self.having(lists=tuple(each.having(agreed=each.leaving) for each in self.lists))
+
+    @property
+    def called_at(self) -> datetime | None:
+        """When the newest operation on its lists was asked for."""
+        return max((each.called_at for each in self.lists if each.called_at), default=None)
 
     @property
     def done(self) -> bool:
@@ -304,8 +312,10 @@ class Plan(_Part):
 
     Attributes:
         moved: People whose address changed; their old one is not counted as leaving.
-        calls: Requests to Constant Contact; *quota_percent* is their share of a day's.
-        minutes: At the rate that Constant Contact allows, without its own working time.
+        leaving: At most so many: of some it is only known that they may be on the list.
+        calls: Requests to Constant Contact if each activity has ended when it is first asked
+            about; each further look is one more. *quota_percent* is their share of a day's.
+        minutes: What they take at the rate of the settings, without Constant Contact's work.
     """
 
     new: NonNegativeInt | None = None

@@ -46,8 +46,8 @@ class Fault:
 class Ending:
     """How an activity goes: which state it ends in, or that it never begins.
 
-    *seconds* replaces the usual length; *share* of the rows are applied, which only an
-    activity that does not complete leaves below 1.
+    *seconds* replaces the usual length; *share* of an import's rows are applied, and nothing
+    of another activity where it is 0. One that completes leaves it at 1, unless it lies.
     """
 
     state: str = "completed"

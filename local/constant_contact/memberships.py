@@ -106,7 +106,9 @@ def _numbers(ids: Sequence[str], size: int) -> list[int]:
 
 def add(account: Account, selection: Selection, list_ids: Sequence[str]) -> int:
     """Put the selected on the lists, but for the unsubscribed and those without room."""
-    flags = selection.flags(account) & ~account.contacts.with_permission("unsubscribed")
+    flags = selection.flags(account)
+    if not account.options.unsubscribed_are_copied:
+        flags &= ~account.contacts.with_permission("unsubscribed")
     numbers = np.flatnonzero(flags)
     targets = [account.lists[key] for key in list_ids if key in account.lists]
     numbers = numbers[account.with_room(numbers, targets)]

@@ -71,6 +71,7 @@ class Options:
     unknown_list: Literal["refuse", "fail"] = "refuse"  # unknown: at the POST or in the activity
     revive_deleted: bool = True  # unknown: an import brings a deleted contact back
     unsubscribed_keep_lists: bool = True  # unknown: an opt-out leaves the memberships alone
+    unsubscribed_are_copied: bool = False  # unknown: from one list to another
     errors_name_lines: bool = True  # unknown: activity errors begin with "Line n: ", as in v2
     errors_name_address: bool = False  # unknown: activity errors quote the refused address
     keep_files: bool = True  # remember the content of every import

@@ -198,28 +198,27 @@ class Client:
         )
         return [found for page in pages for found in page]
 
-    def contact_list(self, list_id: str, *, count: bool) -> ContactList | None:
-        """Return the list, or None if there is none; with *count*, its members too."""
+    def contact_list(
+        self, list_id: str, *, count: bool, active: bool = False
+    ) -> ContactList | None:
+        """Return the list, or None if there is none.
+
+        Args:
+            count: With how many members; *active*: but for those who have unsubscribed.
+        """
         if not _UUID.fullmatch(list_id):
             return None
-        asked = {"include_membership_count": "all"} if count else None
+        asked = {"include_membership_count": "active" if active else "all"} if count else None
         return self._find(
             f"/contact_lists/{list_id}", parse_list, what="to show a list", params=asked
         )
-
-    def find_list(self, name: str) -> ContactList | None:
-        """Return the list called exactly *name*, or None."""
-        pages = self._pages(
-            "contact_lists", parse_list, "to find a list", items="lists", name=name, limit=PAGE
-        )
-        return next((found for page in pages for found in page if found.name == name), None)
 
     def create_list(self, name: str) -> ContactList:
         """Create a list; up to 255 characters.
 
         Raises:
             RequestRefused: With status 409 if there is a list of this name.
-            AnswerLost: It may have been created; `find_list` tells.
+            AnswerLost: It may have been created; `lists` tells.
         """
         return self._call(
             "POST",

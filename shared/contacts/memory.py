@@ -256,6 +256,10 @@ class Memory:
         """Return the marks of those who are sent, in the order they were staged."""
         return Marks.joined(self._staged.get(segment, ()))
 
+    def count_unsent(self, segment: int) -> int:
+        """Return how many people in the segment are not sent."""
+        return sum(len(marks) for marks in self._unsent.get(segment, ()))
+
     def unsent(self, segment: int) -> Marks:
         """Return the marks of people in the segment who are not sent."""
         return Marks.joined(self._unsent.get(segment, ()))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from local.constant_contact import ConstantContact
+from shared import mirroring
 from shared.roles import LOCAL
 from shared.runs import Route, Run, RunState
+from shared.steps import StepKind
 from tests.runs.app import App
 
 MEMBERS = [(f"member{n}@example.com", f"First{n}", "Boston") for n in range(1000)]
@@ -515,3 +518,155 @@ def test_an_address_that_comes_twice_does_not_make_a_mirror_read_the_list(
 
     assert (run.counts.duplicate, run.counts.removed) == (1, 1)
     assert not [call for call in constant_contact.calls if call.path.endswith("/contacts")]
+
+
+def test_a_subtraction_that_says_completed_and_was_not_removes_nobody(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """No more people may leave than the list has besides those who were just sent."""
+    emails = [email for email, *_ in MEMBERS[:20]]
+    fill(constant_contact, list_id, emails)
+    app.put_segment("Members", MEMBERS[1:20])
+    guard = {"max_removed_percent": 100}
+    export_id = app.create_export("Members", list_id, mode="mirror", guard=guard)
+    constant_contact.faults.end("remove_list_memberships", nth=(1,), share=0.0)
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.FAILED
+    assert run.error is not None
+    assert run.error.code == "mirror_stopped"
+    assert constant_contact.members(list_id) == set(emails)
+
+
+def test_removals_are_counted_as_they_are_confirmed(
+    app: App, constant_contact: ConstantContact, list_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirroring, "CONTACTS_PER_CALL", 15)
+    app.put_segment("Members", MEMBERS[:100])
+    guard = {"max_removed_percent": 50}
+    export_id = app.create_export("Members", list_id, mode="mirror", guard=guard)
+    app.run(export_id)
+    app.put_segment("Members", MEMBERS[20:100])
+    constant_contact.faults.end("remove_list_memberships", nth=(2,), state="failed")
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.FAILED
+    assert run.counts.removed == 15
+    assert len(constant_contact.members(list_id)) == 85
+
+    again = app.run(export_id)
+
+    assert again.state is RunState.COMPLETED, again.error
+    assert again.counts.removed == 5
+    assert constant_contact.members(list_id) == {email for email, *_ in MEMBERS[20:100]}
+
+
+def test_a_long_change_of_the_lists_is_asked_about_ever_more_rarely(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    app.put_segment("Members", MEMBERS[:20])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    constant_contact.faults.end("add_list_memberships", seconds=3600.0)
+    run = app.start(export_id)
+    while app.read(run).state is not RunState.REMOVING or not app.read(run).waiting:
+        app.step(1)
+    waiting = app.read(run).waiting
+    app.drain()
+
+    delays = [delay for step, delay in app.waits.sent if step.step is StepKind.REMOVE]
+    assert waiting is not None
+    assert "lists" in waiting.message
+    assert app.read(run).state is RunState.COMPLETED
+    assert len(delays) < 100
+    assert delays[-1] < timedelta(seconds=5) < timedelta(seconds=59) < max(delays)
+
+
+def test_temporary_lists_that_cannot_be_deleted_go_with_the_next_comparison(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    app.put_segment("Members", MEMBERS[:20])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    constant_contact.faults.end("list_delete", nth=(1,), state="failed")
+
+    assert app.run(export_id).state is RunState.COMPLETED
+    assert len(constant_contact.lists()) == 3
+    app.run(export_id, full=True)
+
+    assert set(constant_contact.lists()) == {list_id}
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_who_has_unsubscribed_is_never_touched_whatever_is_copied_between_lists(
+    app: App, constant_contact: ConstantContact, list_id: str, copied: bool
+) -> None:
+    constant_contact.options.unsubscribed_are_copied = copied
+    fill(constant_contact, list_id, [*(email for email, *_ in MEMBERS[:20]), "off@example.com"])
+    constant_contact.unsubscribe("off@example.com")
+    app.put_segment("Members", MEMBERS[1:20])
+
+    run = app.run(app.create_export("Members", list_id, mode="mirror"))
+
+    assert run.counts.removed == 1
+    assert constant_contact.members(list_id) == {
+        "off@example.com",
+        *(email for email, *_ in MEMBERS[1:20]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "route"),
+    [({}, Route.MEMBERS), ({"full": True}, Route.LISTS)],
+    ids=["few leavers", "everybody"],
+)
+def test_a_plan_is_the_same_twice_and_the_run_keeps_it(
+    app: App,
+    constant_contact: ConstantContact,
+    list_id: str,
+    options: dict[str, bool],
+    route: Route,
+) -> None:
+    """Calls too, where every activity has ended when it is first asked about."""
+    app.put_segment("Members", PEOPLE)
+    opt_outs = {"container": "consent-data"}
+    app.add_container("consent-data")
+    export_id = app.create_export("Members", list_id, **BY_IDENTITY, opt_outs=opt_outs)
+    app.run(export_id)
+    moved = ("moved@example.com", "First0", "id-0")
+    app.put_segment("Members", [moved, *PEOPLE[2:], ("new@example.com", "New", "id-new")])
+    once = app.run(export_id, hold=True, **options)
+    app.product.jobs.cancel(once.key, LOCAL)
+    app.drain()
+
+    held = app.run(export_id, hold=True, **options)
+    run = approve(app, held)
+
+    assert held.plan is not None
+    assert held.plan == once.plan
+    assert run.state is RunState.COMPLETED, run.error
+    assert run.mirror is not None
+    assert run.mirror.route is route
+    assert run.calls == held.plan.calls
+    if route is Route.MEMBERS:
+        assert held.plan.new is not None
+        assert held.plan.changed is not None
+        assert held.plan.leaving is not None
+        assert run.counts.accepted == held.plan.new + held.plan.changed
+        assert run.counts.removed == held.plan.leaving + held.plan.moved
+    else:
+        assert held.plan.leaving is None
+
+
+@pytest.mark.parametrize(("leavers", "saved"), [(0, 3), (3, 0)])
+def test_a_first_mirror_is_planned_as_if_somebody_left(
+    app: App, constant_contact: ConstantContact, list_id: str, leavers: int, saved: int
+) -> None:
+    fill(constant_contact, list_id, (email for email, *_ in MEMBERS[:20]))
+    app.put_segment("Members", MEMBERS[leavers:20])
+
+    run = app.run(app.create_export("Members", list_id, mode="mirror"))
+
+    assert run.plan is not None
+    assert run.counts.removed == leavers
+    assert run.plan.calls - run.calls == saved

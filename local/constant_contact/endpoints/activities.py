@@ -116,7 +116,7 @@ def _start(service: Service, kind: str, act: Callable[[], int], lists: int | Non
     ending = service.faults.ending(kind)
 
     def work(_: Activity) -> Iterator[None]:
-        if ending.state == "completed":
+        if ending.state == "completed" and ending.share:
             count = act()
             done.update(items_total_count=count, items_completed_count=count)
         yield
