@@ -21,7 +21,7 @@ const BLANK = {
   display_name: "", enabled: true, connection_id: "", segments: [{ name: "", list_ids: [] }],
   exclude_segments: [], mapping: {}, consent: null, mode: "add_and_update", only_changes: true,
   schedule: "refresh", time_zone: "UTC",
-  guard: { max_shrink_percent: 30, max_growth_percent: 300, max_removed_percent: 20 }, two_people: false,
+  guard: { max_shrink_percent: 30, max_growth_percent: 50, max_removed_percent: 20 }, two_people: false,
 };
 
 export async function show({ parameters: [id], purpose, signal }) {

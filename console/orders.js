@@ -45,8 +45,9 @@ export async function approveRemovals(run, count) {
 }
 
 export async function cancel(run) {
+  const discarded = run.phases.removing === undefined ? "run.discard.text" : "run.discard.removals.text";
   const yes = await ask(t(run.state === "held" ? "run.discard.question" : "run.cancel.question"), {
-    content: [h("p", {}, t(run.state === "held" ? "run.discard.text" : "run.cancel.text"))],
+    content: [h("p", {}, t(run.state === "held" ? discarded : "run.cancel.text"))],
     yes: t(run.state === "held" ? "run.discard" : "run.cancel"), danger: true,
   });
   if (yes) await order("POST", `/api/runs/${run.export_id}/${run.id}/cancel`, t("run.cancelling"));

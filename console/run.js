@@ -194,7 +194,8 @@ function parts(run, context) {
 /** Return what approving would come to, as far as the memory of earlier runs tells. */
 function plan({ plan: found, mirror }) {
   if (!found) return null;
-  const counts = ["new", "changed", "leaving", "moved"].filter((name) => found[name] !== null)
+  const told = ["new", "changed", "leaving"].filter((name) => found[name] !== null);
+  const counts = (found.moved ? [...told, "moved"] : told)
     .map((name) => fact(t(`plan.${name}`), number(found[name])));
   return h("dl", { class: "facts plan" }, counts,
     mirror && found.leaving === null && fact(t("plan.leaving"), t("plan.leaving.unknown")),

@@ -15,9 +15,10 @@ from shared.catalogue import Catalogue
 from shared.connections import Connection, ConnectionState
 from shared.constant_contact.client import Client
 from shared.errors import DocumentChanged, Fault, IdTaken, Invalid, RunActive, faults_of
-from shared.exports import Export, Mode, find_faults
+from shared.exports import Export, find_faults, mirrored_elsewhere
 from shared.ids import slug
 from shared.ledger import Ledger
+from shared.opt_outs import OptOuts
 from shared.roles import Principal, Role, require, require_use
 from shared.storage.documents import Records
 
@@ -59,6 +60,7 @@ class Editor:
     client_for: Callable[[str], Client]
     ledger: Ledger
     forget: Callable[[str], None]
+    opt_outs: OptOuts
     now: Callable[[], datetime]
 
     def create(self, content: Mapping[str, Any], who: Principal) -> tuple[Export, str]:
@@ -174,9 +176,10 @@ class Editor:
                 export,
                 connected=connected,
                 account=account,
-                mirrored_elsewhere=self._mirrored_elsewhere(export),
+                mirrored_elsewhere=mirrored_elsewhere(export, self.exports.all()),
             ),
         )
+        faults += _besides(faults, self.opt_outs.find_faults(export))
         if faults:
             raise Invalid("The export cannot be saved as it is.", faults)
         return export.having(updated_at=self.now(), updated_by=who.name)
@@ -228,17 +231,6 @@ class Editor:
     def _require_use(self, connection_id: str, who: Principal) -> None:
         connection = self.connections.find(connection_id)
         require_use(who, connection.usable_by if connection else ())
-
-    def _mirrored_elsewhere(self, export: Export) -> set[str]:
-        """Return the lists that other exports mirror; none are looked for if this one does not."""
-        if export.mode is not Mode.MIRROR:
-            return set()
-        return {
-            list_id
-            for other in self.exports.all()
-            if other.id != export.id and other.mode is Mode.MIRROR
-            for list_id in other.list_ids
-        }
 
 
 def _account_of(client: Client, export: Export) -> _Account:

@@ -34,6 +34,7 @@ ExportError
 │   ├── IdTaken              there is a document of this id already
 │   ├── NotConnected         the export's connection needs an administrator
 │   ├── ExportDisabled       the export is switched off
+│   ├── MirroredTwice        another export mirrors a list of this one
 │   ├── RunActive            a run of the export is under way
 │   ├── RunEnded             the run has ended
 │   ├── NotHeld              the run does not wait for approval
@@ -362,6 +363,12 @@ class ExportDisabled(Conflict):
     """The export is switched off."""
 
     code = "export_disabled"
+
+
+class MirroredTwice(Conflict):
+    """Another export mirrors a list of this one: two would undo each other."""
+
+    code = "mirrored_twice"
 
 
 class RunActive(Conflict):

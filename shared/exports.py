@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +23,9 @@ from shared.ids import CONTAINER, SLUG, UUID, DisplayName, require_printable
 
 MAX_LISTS = 50
 """Constant Contact takes at most 50 list ids in one import."""
+
+MAX_MIRRORED_LISTS = MAX_LISTS // 2
+"""A mirror imports to a temporary list beside each of them."""
 
 STANDARD_FIELDS = (
     "email",
@@ -94,7 +97,7 @@ class Guard(_Part):
     """How far a segment may shrink, grow or remove before a person must approve, in percent."""
 
     max_shrink_percent: Percent = 30
-    max_growth_percent: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 300
+    max_growth_percent: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 50
     max_removed_percent: Percent = 20
 
 
@@ -210,6 +213,14 @@ class Export(_Part):
         return named
 
 
+def mirrored_elsewhere(export: Export, exports: Iterable[Export]) -> set[str]:
+    """Return the lists that others of *exports* mirror; none if this one mirrors nothing."""
+    if export.mode is not Mode.MIRROR:
+        return set()
+    others = (other for other in exports if other.id != export.id and other.mode is Mode.MIRROR)
+    return {list_id for other in others for list_id in other.list_ids} & set(export.list_ids)
+
+
 def find_faults(
     export: Export,
     *,
@@ -241,6 +252,14 @@ def find_faults(
             if list_id not in list_ids
         ]
         if export.mode is Mode.MIRROR:
+            if len(target.list_ids) > MAX_MIRRORED_LISTS:
+                faults.append(
+                    Fault(
+                        f"segments.{number}.list_ids",
+                        "too_many_mirrored",
+                        f"A mirror takes at most {MAX_MIRRORED_LISTS} lists for a segment.",
+                    )
+                )
             faults += [
                 Fault(
                     f"segments.{number}.list_ids",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared.exports import Export, Guard, Mode
+from shared.exports import Guard, Mode
 from shared.runs import Counts, PinnedSnapshot, Problem, Run
 
 LEAST_USABLE = 0.5
@@ -35,10 +35,8 @@ def find_concerns(run: Run, before: Run | None) -> list[Problem]:
     Args:
         before: The export's last completed run; None for a first run.
     """
-    found = [*_emptiness(run.export, run.counts, before), *_quality(run.counts, before)]
-    found += [*_columns(run, before), *_size(run.export.guard, run.counts, before)]
-    found += _age(run, before)
-    found = [*_exclusions(run, before), *found]
+    found = [*_exclusions(run, before), *_quality(run.counts, before), *_columns(run, before)]
+    found += [*_size(run, before), *_age(run, before)]
     return [Problem(code=code, message=message, action=_ACTION) for code, message in found]
 
 
@@ -54,13 +52,28 @@ def find_removal_concern(guard: Guard, leaving: int, members: int) -> Problem | 
     )
 
 
-def _emptiness(export: Export, now: Counts, before: Run | None) -> Iterator[tuple[str, str]]:
-    if now.read:
-        return
-    if before and before.counts.read:
-        yield "segment_empty", f"The segment is empty; last time it had {before.counts.read} rows."
-    elif export.mode is Mode.MIRROR:
-        yield "segment_empty", "The segment is empty: mirroring it would empty the list."
+def _size(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:
+    """Each segment by itself: that one is empty must not be lost in the others' numbers."""
+    guard = run.export.guard
+    for name, new in run.sendable.items():
+        old = before.sendable.get(name) if before else None
+        if not new and old is None and run.export.mode is Mode.MIRROR:
+            yield (
+                "segment_empty",
+                f"A segment is empty, and mirroring it would empty its list: {name}.",
+            )
+        elif not new and old:
+            yield "segment_empty", f"A segment is empty; last time it had {old} people: {name}."
+        elif old and 100 * (old - new) > guard.max_shrink_percent * old:
+            yield "segment_shrank", f"A segment shrank from {old} people to {new}: {name}."
+        elif old and 100 * (new - old) > guard.max_growth_percent * old:
+            yield "segment_grew", f"A segment grew from {old} people to {new}: {name}."
+    last = people(before.counts) if before else 0
+    if people(run.counts) > MOST_PEOPLE >= last:
+        yield (
+            "segment_large",
+            f"{people(run.counts)} people would be sent, more than {MOST_PEOPLE}.",
+        )
 
 
 def _quality(now: Counts, before: Run | None) -> Iterator[tuple[str, str]]:
@@ -81,18 +94,6 @@ def _columns(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:
         many = before is not None and count >= FEW_VALUES * max(1, people(before.counts))
         if many and people(run.counts) and run.filled.get(name) == 0:
             yield "column_empty", f"Nobody has a value for {name} any more; {count} people had one."
-
-
-def _size(guard: Guard, now: Counts, before: Run | None) -> Iterator[tuple[str, str]]:
-    old, new = people(before.counts) if before else 0, people(now)
-    if now.read and old:
-        percent = 100 * (new - old) / old
-        if percent < -guard.max_shrink_percent:
-            yield "segment_shrank", f"The segment shrank from {old} people to {new}."
-        if percent > guard.max_growth_percent:
-            yield "segment_grew", f"The segment grew from {old} people to {new}."
-    if new > MOST_PEOPLE >= old:
-        yield "segment_large", f"The segment has {new} people, more than {MOST_PEOPLE}."
 
 
 def _exclusions(run: Run, before: Run | None) -> Iterator[tuple[str, str]]:
@@ -127,7 +128,7 @@ def usable(counts: Counts) -> float:
 
 
 def people(counts: Counts) -> int:
-    """Return how many people the segment holds to be on the lists."""
+    """Return how many people are to be on the lists."""
     return counts.staged + counts.unchanged
 
 

@@ -23,6 +23,7 @@ from shared.errors import (
     DocumentGone,
     ExportDisabled,
     ExportError,
+    MirroredTwice,
     NotConnected,
     NotFound,
     NotHeld,
@@ -41,7 +42,7 @@ from shared.errors import (
     TroublePersists,
 )
 from shared.events import Event, emit
-from shared.exports import Export
+from shared.exports import Export, mirrored_elsewhere
 from shared.finishing import Finishing
 from shared.following import follow, follow_again_in
 from shared.ids import new_run_id
@@ -116,8 +117,8 @@ class Jobs:
             NotFound: There is no such export.
             Forbidden: The connection may not be used by *who*.
             Conflict: A run is under way (with its location), the export is disabled, its
-                connection needs a person, there is nothing to retry, or what failed was meant
-                for lists that are no longer the export's.
+                connection needs a person, another export mirrors its lists, there is nothing to
+                retry, or what failed was meant for lists that are no longer the export's.
         """
         export, _ = self.exports.read(export_id)
         connection = self.connections.find(export.connection_id)
@@ -128,6 +129,10 @@ class Jobs:
         require_use(who, connection.usable_by)
         if not export.enabled:
             raise ExportDisabled("The export is disabled.")
+        if mirrored_elsewhere(export, self.exports.all()):
+            raise MirroredTwice(
+                "Another export mirrors one of its lists; two would undo each other."
+            )
         if retry_of:
             self._require_retriable(export, f"{export_id}/{retry_of}")
         now = self.now()
@@ -445,7 +450,7 @@ class Jobs:
         """Ask for the end of a run that nobody approved in time: from here on, nobody can."""
         problem = Problem(
             code="hold_expired",
-            message="Nobody approved the run in time, so it was not sent.",
+            message="Nobody approved the run in time, so it went no further.",
             action="Start the run again; it takes the newest snapshot.",
         )
         now = self.now()

@@ -189,8 +189,8 @@ class Ledger:
         return next((run for run in self._documents_of(export_id) if run.snapshots), None)
 
     def last_completed(self, export_id: str) -> Run | None:
-        """Return the newest run that completed, or None."""
-        runs = self._documents_of(export_id)
+        """Return the newest run that completed and read the segments, or None."""
+        runs = (run for run in self._documents_of(export_id) if not run.retry_of)
         return next((run for run in runs if run.state is RunState.COMPLETED), None)
 
     def newer(self, run: Run) -> Iterator[Run]:

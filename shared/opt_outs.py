@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from shared.constant_contact.answers import OptOut
 from shared.constant_contact.client import Client
+from shared.errors import Fault
 from shared.exports import Export, OptOutFile
 from shared.storage.documents import Documents
 
@@ -24,10 +25,26 @@ class OptOuts:
 
     Args:
         container: Gives the documents of a container of the export account by its name.
+        taken: Names of containers that are for something else: the app's documents, where no
+            address may lie, and segments, where it would be taken for one.
     """
 
-    def __init__(self, container: Callable[[str], Documents]) -> None:
+    def __init__(self, container: Callable[[str], Documents], taken: Collection[str]) -> None:
         self._container = container
+        self._taken = taken
+
+    def find_faults(self, export: Export) -> list[Fault]:
+        """Return why the file cannot be written where the export says."""
+        if export.opt_outs is None:
+            return []
+        name, field = export.opt_outs.container, "opt_outs.container"
+        if name in self._taken:
+            message = f"The container {name} is for something else; choose one for this alone."
+            return [Fault(field, "container_taken", message)]
+        if not self._container(name).exist():
+            message = f"There is no container {name} in the account of the app's documents."
+            return [Fault(field, "unknown_container", message)]
+        return []
 
     def write(self, export: Export, client: Client) -> None:
         """Write everybody in the account who has opted out, if the export asks for it.

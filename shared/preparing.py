@@ -116,9 +116,12 @@ class Preparing:
             counts = prepare(source, order, staging, memory=memory)
             staging.commit()
         exclusions = tuple(Exclusion(**vars(exclusion)) for exclusion in counts.exclusions)
-        turn.note(lambda run: run.having(filled=counts.filled, exclusions=exclusions))
-        beside = ("filled", "exclusions")
-        return Counts(**{name: n for name, n in vars(counts).items() if name not in beside})
+        turn.note(
+            lambda run: run.having(
+                filled=counts.filled, sendable=counts.sendable, exclusions=exclusions
+            )
+        )
+        return Counts(**{name: n for name, n in vars(counts).items() if isinstance(n, int)})
 
     def _choose_route(
         self, run: Run, counts: Counts, recollection: Recollection | None
@@ -168,10 +171,10 @@ class Preparing:
                 progress=PREPARED,
             )
         )
-        planned = self._plan(turn.run, None)
+        planned = plan(turn.run, Plan(), self.limits)
         turn.note(lambda run: run.having(plan=planned))
         if turn.run.hold:
-            self._hold(turn, None)
+            self._hold(turn, [])
         else:
             turn.note(lambda run: run.moved_to(RunState.SENDING, turn.now()))
 

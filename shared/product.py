@@ -188,7 +188,14 @@ class Product:
         return Finishing(
             ledger=self.ledger,
             remembering=self.remembering,
-            opt_outs=OptOuts(lambda name: Documents(self._accounts.beside_documents(name))),
+            opt_outs=self._opt_outs,
+        )
+
+    @cached_property
+    def _opt_outs(self) -> OptOuts:
+        return OptOuts(
+            lambda name: Documents(self._accounts.beside_documents(name)),
+            {self.settings.export_container, self.settings.segment_container},
         )
 
     @cached_property
@@ -227,6 +234,7 @@ class Product:
             client_for=partial(self.client, purpose=Purpose.LOOK_UP),
             ledger=self.ledger,
             forget=self.remembering.forget,
+            opt_outs=self._opt_outs,
             now=self.now,
         )
 

@@ -136,7 +136,7 @@ class Remembering:
             staged = self.read(failed, segment, "new")
             again = staged.where(_lines_of(failed, segment, len(staged), _has_failed))
             known = self._documents.read(files[name]).content if name in files else None
-            kept = leavers(Marks.parse(known), again) if known else Marks.none()
+            kept = leavers(Marks.parse(known), [again]) if known else Marks.none()
             self._ledger.stage(run.key, _part(segment, "new"), again.packed())
             self._ledger.stage(run.key, _part(segment, "kept"), kept.packed())
         self._ledger.stage(run.key, _TERMS, json.dumps(terms).encode())

@@ -118,8 +118,9 @@ class Round:
     ) -> str:
         try:
             self.jobs.start(export.id, TIMER, trigger=trigger, snapshots=snapshots)
-        except Conflict:
-            return "under way"  # somebody was faster
+        except Conflict as conflict:  # somebody was faster, or two exports mirror one list
+            log.warning("export %s was not started: %s", export.id, conflict)
+            return "not started"
         return "started"
 
     def _pick_up(self, run: Run) -> str:

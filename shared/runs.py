@@ -353,6 +353,7 @@ class Run(_Part):
     have carried the run on: a message behind it is a repeat. ``turns`` counts the workers that
     have taken it up: all but the last have been overtaken. ``phases`` holds seconds by state,
     ``calls`` the requests sent to Constant Contact, ``filled`` the values of each mapped field,
+    ``sendable`` the rows of each segment that may be sent, also where another has the address.
     ``last_trouble`` the name of the last fault that nobody foresaw, for operators.
     ``concerns`` is all that holds it, the first of them also its ``error``. Unknown fields are
     refused.
@@ -388,6 +389,7 @@ class Run(_Part):
     plan: Plan | None = None
     filled: dict[str, int] = Field(default_factory=dict)
     exclusions: tuple[Exclusion, ...] = ()
+    sendable: dict[str, int] = Field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     audit: tuple[Audit, ...] = ()
     calls: NonNegativeInt = 0

@@ -115,6 +115,9 @@ class Counts:
     """Rows of the segments that are sent by fate, under the names of the run document.
 
     Values are counted over all rows that would be sent, those that are unchanged included.
+
+    Attributes:
+        sendable: Rows of each segment that may be sent, also where another has the same address.
     """
 
     read: int = 0
@@ -129,6 +132,12 @@ class Counts:
     left_out_values: int = 0
     filled: dict[str, int] = field(default_factory=dict)
     exclusions: list[Exclusion] = field(default_factory=list)
+    sendable: dict[str, int] = field(default_factory=dict)
+
+    def note_sendable(self, segment: str, reasons: Reasons) -> None:
+        """Count the rows of a segment that nothing speaks against but another row."""
+        count = int(np.isin(reasons, (0, Reason.DUPLICATE.number)).sum())
+        self.sendable[segment] = self.sendable.get(segment, 0) + count
 
     def note_filled(self, names: Sequence[str], columns: Sequence[Text]) -> None:
         """Count the values of each field that are not empty."""
@@ -293,6 +302,7 @@ class _Preparation:
     def lines(self, segment: int, snapshot: Snapshot, encoder: Encoder) -> Iterator[Lines]:
         """Yield what is staged of a segment; every other row goes to the rejects."""
         order = self._order
+        self.counts.sendable[snapshot.segment] = 0
         for rows in read_columns(self._source, snapshot, list(order.columns)):
             stretch = self._judged(rows)
             sendable = stretch.sendable
@@ -321,6 +331,7 @@ class _Preparation:
                 lines = encoder.address_lines(emails)
                 yield from self._staged(segment, stretch, chosen, lines, encoder)
             self._note_unsent(segment, stretch)
+            self.counts.note_sendable(snapshot.segment, stretch.reasons)
             self.counts.add(read=len(stretch.reasons) + len(rows.malformed))
             self.counts.add(**self._refuse(stretch, snapshot))
 

@@ -44,6 +44,11 @@ class Documents:
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
+    def exist(self) -> bool:
+        """Say whether their container is there."""
+        with translated():
+            return self._container.exists()
+
     def read(self, path: str) -> Stored:
         """Return the document, or raise `NotFound`."""
         try:

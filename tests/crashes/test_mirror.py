@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-import pytest
-
 from local.constant_contact import ConstantContact
-from shared.runs import Route, RunState
+from shared.runs import Route, Run, RunState
 from tests.conftest import Figure
 from tests.crashes.enumeration import enumerate_points
 from tests.crashes.instances import Instances
@@ -33,48 +31,57 @@ def order(lane: Instances) -> tuple[str, str]:
     return export_id, list_id
 
 
-@pytest.mark.parametrize("route", [Route.LISTS, Route.MEMBERS])
-def test_killed_at_any_call_a_mirror_removes_exactly_the_leavers(
-    lanes: list[Instances], constant_contact: ConstantContact, route: Route, figure: Figure
+def test_killed_at_any_call_a_mirror_by_lists_removes_exactly_who_is_not_in_the_segment(
+    lanes: list[Instances], constant_contact: ConstantContact, figure: Figure
 ) -> None:
-    """Who left goes, also from nowhere else; who could not be imported this time stays."""
-    elsewhere = constant_contact.add_list("Somebody else's")
-    for email in LEFT | STAY:
-        constant_contact.add_contact(email, lists=[elsewhere])
-    if route is Route.LISTS:
-        constant_contact.refuse(REFUSED)
-    for lane in lanes:
-        lane.app.put_segment("Members", PEOPLE)
+    """Who could not be imported this time stays; who is on other lists stays there."""
+    elsewhere = others_list(constant_contact)
+    constant_contact.refuse(REFUSED)
 
     def survive(lane: Instances, number: int, moment: Moment) -> bool:
         export_id, list_id = order(lane)
-        first = None
-        if route is Route.MEMBERS:
-            # A first run makes the list equal to the segment, so that it is known who leaves.
-            lane.app.put_segment("Members", PEOPLE)
-            lane.do(start=export_id)
-            first = lane.run_of(export_id)
-        constant_contact.add_contact(STRANGER, lists=[list_id] if route is Route.MEMBERS else [])
+        constant_contact.add_contact(STRANGER, lists=[list_id])
         lane.app.put_segment("Members", PEOPLE[2:])
         met = lane.do_and_die(number, moment, start=export_id)
-        run = lane.recover(export_id, first)
+        run = lane.recover(export_id, None)
 
-        assert run.state is RunState.COMPLETED, run.error
-        assert run.reconciled is True
-        assert run.mirror is not None
-        assert run.mirror.route is route
-        assert run.counts.removed == 2
-        strangers = {STRANGER} if route is Route.MEMBERS else set()
-        assert constant_contact.members(list_id) == STAY | strangers
+        require_mirrored(lane, run, Route.LISTS, removed=3)
+        assert constant_contact.members(list_id) == STAY
         assert constant_contact.members(elsewhere) == STAY | LEFT
-        assert not [name for name in constant_contact.lists().values() if export_id in name]
-        assert not lane.staged(run)
         lane.forget(export_id, list_id)
         return met
 
     covered = enumerate_points(lanes, 45, survive)
 
-    figure(f"crashes: killed at {covered} points, a mirror ({route}) removed exactly the leavers")
+    figure(f"crashes: killed at {covered} points, a mirror by lists removed exactly the leavers")
+    assert covered
+
+
+def test_killed_at_any_call_a_mirror_by_members_removes_exactly_who_has_left(
+    lanes: list[Instances], constant_contact: ConstantContact, figure: Figure
+) -> None:
+    """A first run makes the list equal to the segment, so that it is known who leaves."""
+    elsewhere = others_list(constant_contact)
+
+    def survive(lane: Instances, number: int, moment: Moment) -> bool:
+        export_id, list_id = order(lane)
+        lane.app.put_segment("Members", PEOPLE)
+        lane.do(start=export_id)
+        first = lane.run_of(export_id)
+        constant_contact.add_contact(STRANGER, lists=[list_id])
+        lane.app.put_segment("Members", PEOPLE[2:])
+        met = lane.do_and_die(number, moment, start=export_id)
+        run = lane.recover(export_id, first)
+
+        require_mirrored(lane, run, Route.MEMBERS, removed=2)
+        assert constant_contact.members(list_id) == STAY | {STRANGER}
+        assert constant_contact.members(elsewhere) == STAY | LEFT
+        lane.forget(export_id, list_id)
+        return met
+
+    covered = enumerate_points(lanes, 45, survive)
+
+    figure(f"crashes: killed at {covered} points, a mirror by members removed exactly the leavers")
     assert covered
 
 
@@ -119,3 +126,22 @@ def test_killed_at_any_call_removals_wait_for_a_person_and_are_then_done_once(
 
     figure(f"crashes: killed at {covered} points, held removals waited and were done once")
     assert covered
+
+
+def others_list(constant_contact: ConstantContact) -> str:
+    """Make a list of somebody else that everybody is on; return its id."""
+    list_id = constant_contact.add_list("Somebody else's")
+    for email in LEFT | STAY:
+        constant_contact.add_contact(email, lists=[list_id])
+    return list_id
+
+
+def require_mirrored(lane: Instances, run: Run, route: Route, removed: int) -> None:
+    assert run.state is RunState.COMPLETED, run.error
+    assert run.reconciled is True
+    assert run.mirror is not None
+    assert run.mirror.route is route
+    assert run.counts.removed == removed
+    names = lane.app.constant_contact.lists().values()
+    assert not [name for name in names if run.export_id in name]
+    assert not lane.staged(run)

@@ -549,6 +549,27 @@ def test_who_opted_out_is_written_where_the_export_says(
     assert line["opted_out_by"] == "Contact"
 
 
+@pytest.mark.parametrize(
+    ("container", "code"),
+    [
+        ("exports", "container_taken"),
+        ("segments", "container_taken"),
+        ("nowhere", "unknown_container"),
+    ],
+)
+def test_opt_outs_are_not_written_among_documents_or_segments_or_nowhere(
+    app: App, list_id: str, container: str, code: str
+) -> None:
+    app.put_segment("Spring", PEOPLE)
+
+    with pytest.raises(Invalid) as caught:
+        app.create_export("Spring", list_id, opt_outs={"container": container})
+
+    assert [(fault.field, fault.code) for fault in caught.value.faults] == [
+        ("opt_outs.container", code)
+    ]
+
+
 def test_deleting_an_export_forgets_whom_it_sent(app: App, export_id: str) -> None:
     app.run(export_id)
     assert list(app.container.list_blob_names(name_starts_with="memory/"))
@@ -604,9 +625,12 @@ def test_trouble_with_the_file_of_opt_outs_is_a_note_on_a_run_that_is_complete(
     app: App, list_id: str, constant_contact: ConstantContact
 ) -> None:
     app.put_segment("Spring", PEOPLE)
-    wanted = {"container": "not-there", "addresses": "hashed"}
+    container = app.add_container("consent-data")
+    wanted = {"container": "consent-data", "addresses": "hashed"}
+    export_id = app.create_export("Spring", list_id, opt_outs=wanted)
+    container.delete_container()
 
-    run = app.run(app.create_export("Spring", list_id, opt_outs=wanted))
+    run = app.run(export_id)
 
     assert run.state is RunState.COMPLETED
     (note,) = run.notes

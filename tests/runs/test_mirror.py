@@ -10,6 +10,8 @@ import pytest
 
 from local.constant_contact import ConstantContact
 from shared import mirroring
+from shared.errors import Invalid, MirroredTwice
+from shared.exports import Mode
 from shared.roles import LOCAL
 from shared.runs import Route, Run, RunState
 from shared.steps import StepKind
@@ -39,6 +41,11 @@ def approve(app: App, held: Run) -> Run:
     app.product.jobs.approve(held.key, LOCAL)
     app.drain()
     return app.read(held)
+
+
+def acts(constant_contact: ConstantContact) -> int:
+    """Return how many calls there were that may change something."""
+    return sum(call.method != "GET" for call in constant_contact.calls)
 
 
 def removals(run: Run) -> int | None:
@@ -116,10 +123,11 @@ def test_few_leavers_of_a_short_list_are_removed_by_reading_it(
     [
         [],
         MEMBERS[:500],
-        [*MEMBERS, *((f"more{n}@example.com", "", "") for n in range(4000))],
+        [*MEMBERS, *((f"more{n}@example.com", "", "") for n in range(1000))],
+        [*MEMBERS, *MEMBERS],
         [(first, email, city) for email, first, city in MEMBERS],
     ],
-    ids=["empty", "halved", "grown", "columns swapped"],
+    ids=["empty", "halved", "doubled", "every row twice", "columns swapped"],
 )
 def test_a_segment_that_looks_wrong_leaves_the_list_untouched(
     app: App,
@@ -130,11 +138,50 @@ def test_a_segment_that_looks_wrong_leaves_the_list_untouched(
 ) -> None:
     app.run(export_id)
     app.put_segment("Members", rows)
+    acted = acts(constant_contact)
 
     run = app.run(export_id)
 
     assert run.state is RunState.HELD
+    assert run.concerns
+    assert acts(constant_contact) == acted
     assert constant_contact.members(list_id) == EMAILS
+
+
+def test_one_empty_segment_of_two_is_not_lost_in_the_numbers_of_the_other(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    other = constant_contact.add_list("Others")
+    app.put_segment("A", MEMBERS[:100])
+    app.put_segment("B", MEMBERS[100:110])
+    segments = [
+        {"name": name, "list_ids": [to], "format": {"header": True}}
+        for name, to in (("A", list_id), ("B", other))
+    ]
+    export_id = app.create_export("A", list_id, segments=segments)
+    app.run(export_id)
+    app.put_segment("B", [])
+
+    run = app.run(export_id)
+
+    assert [each.code for each in run.concerns] == ["segment_empty"]
+    assert "B" in run.concerns[0].message
+
+
+def test_a_retry_is_nothing_to_compare_the_next_run_with(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """It has only what failed of a run; what the segment was is in the run before."""
+    app.put_segment("Members", MEMBERS[:20])
+    export_id = app.create_export("Members", list_id)
+    app.run(export_id)
+    app.put_segment("Members", [(email, "Changed", city) for email, _, city in MEMBERS[:20]])
+    constant_contact.faults.end("contacts_file_import", nth=(1,), state="failed")
+    failed = app.run(export_id)
+    assert app.run(export_id, retry_of=failed.id).state is RunState.COMPLETED
+    app.put_segment("Members", [])
+
+    assert [each.code for each in app.run(export_id).concerns] == ["segment_empty"]
 
 
 def test_removals_beyond_the_limit_wait_for_a_person(
@@ -670,3 +717,172 @@ def test_a_first_mirror_is_planned_as_if_somebody_left(
     assert run.plan is not None
     assert run.counts.removed == leavers
     assert run.plan.calls - run.calls == saved
+
+
+def test_two_exports_do_not_mirror_one_list(
+    app: App, export_id: str, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """Not when one is saved, and not when two saves at the same time have got past that."""
+    app.put_segment("Other", MEMBERS[:10])
+    with pytest.raises(Invalid) as caught:
+        app.create_export("Other", list_id, mode="mirror")
+    assert [fault.code for fault in caught.value.faults] == ["mirrored_twice"]
+    other = app.create_export("Other", list_id)
+    export, etag = app.product.exports.read(other)
+    app.product.exports.replace(other, export.having(mode=Mode.MIRROR), etag)
+
+    for each in (export_id, other):
+        with pytest.raises(MirroredTwice):
+            app.run(each)
+
+    assert not constant_contact.imports
+
+
+def test_a_mirror_of_more_lists_than_an_import_takes_twice_is_refused_when_it_is_saved(
+    app: App, constant_contact: ConstantContact
+) -> None:
+    lists = [constant_contact.add_list(f"List {number}") for number in range(26)]
+    app.put_segment("Members", MEMBERS[:10])
+    segment = {"name": "Members", "list_ids": lists, "format": {"header": True}}
+
+    with pytest.raises(Invalid) as caught:
+        app.create_export("Members", lists[0], mode="mirror", segments=[segment])
+
+    assert [fault.code for fault in caught.value.faults] == ["too_many_mirrored"]
+    segment["list_ids"] = lists[:25]
+    export_id = app.create_export("Members", lists[0], mode="mirror", segments=[segment])
+    assert app.run(export_id).state is RunState.COMPLETED
+
+
+def test_an_account_without_room_for_two_lists_is_told_before_anything_is_sent(
+    app: App,
+    export_id: str,
+    constant_contact: ConstantContact,
+    list_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mirroring, "MAX_ACCOUNT_LISTS", 2)
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.FAILED
+    assert run.error is not None
+    assert run.error.code == "request_refused"
+    assert "Delete lists" in run.error.action
+    assert not constant_contact.imports
+    assert set(constant_contact.lists()) == {list_id}
+
+
+@pytest.mark.parametrize("change", ["mapping", "lists"])
+def test_a_change_of_the_terms_makes_the_next_run_full_and_says_so(
+    app: App, constant_contact: ConstantContact, list_id: str, change: str
+) -> None:
+    app.put_segment("Members", MEMBERS[:20])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    app.run(export_id)
+    export, etag = app.product.exports.read(export_id)
+    content = export.model_dump(mode="json")
+    if change == "mapping":
+        content["mapping"] = {"email": "EMailAddress1"}
+    else:
+        content["segments"][0]["list_ids"] = [constant_contact.add_list("Another")]
+    app.product.editor.replace(export_id, content, etag, LOCAL)
+    app.put_segment("Members", MEMBERS[1:20])
+
+    run = app.run(export_id)
+
+    assert run.counts.staged == run.counts.accepted == 19
+    assert run.mirror is not None
+    assert run.mirror.route is Route.LISTS
+    assert "have changed" in run.notes[0].message
+    list_id = run.export.list_ids[0]
+    assert constant_contact.members(list_id) == {email for email, *_ in MEMBERS[1:20]}
+
+
+def test_somebody_whose_profile_was_merged_into_another_is_one_person(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """``PreviousCustomerId`` leads from the new id to the address that she had."""
+    people = [(email, "", number) for email, _, number in PEOPLE]
+    app.put_segment("Members", people)
+    export_id = app.create_export("Members", list_id, **BY_IDENTITY, previous_identity="FirstName")
+    app.run(export_id)
+    merged = ("merged@example.com", "id-0;id-1", "id-100")
+    app.put_segment("Members", [merged, *people[2:]])
+
+    run = app.run(export_id)
+
+    assert run.plan is not None
+    assert (run.plan.new, run.plan.changed, run.plan.moved, run.plan.leaving) == (0, 1, 2, 0)
+    assert constant_contact.members(list_id) == {
+        "merged@example.com",
+        *(email for email, *_ in people[2:]),
+    }
+
+
+def test_a_snapshot_older_than_the_last_one_is_held(
+    app: App, export_id: str, constant_contact: ConstantContact
+) -> None:
+    first = app.run(export_id)
+    imports = len(constant_contact.imports)
+
+    def later(run: Run) -> Run:
+        (snapshot,) = run.snapshots
+        since = snapshot.complete_since + timedelta(days=1)
+        return run.having(snapshots=(snapshot.model_copy(update={"complete_since": since}),))
+
+    app.product.ledger.runs.update(first.key, later)
+    app.put_segment("Members", MEMBERS[:900])
+
+    run = app.run(export_id)
+
+    assert [each.code for each in run.concerns] == ["snapshot_older"]
+    assert len(constant_contact.imports) == imports
+
+
+def test_a_hold_before_removals_that_expires_does_not_say_that_nothing_was_sent(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    strangers = [f"old{n}@example.com" for n in range(50)]
+    fill(constant_contact, list_id, strangers)
+    app.put_segment("Members", MEMBERS[:10])
+    held = app.run(app.create_export("Members", list_id, mode="mirror"))
+    assert removals(held) == 50
+
+    app.product.jobs.expire(held, LOCAL)
+    app.drain()
+
+    run = app.read(held)
+    assert run.state is RunState.CANCELLED
+    assert run.error is not None
+    assert run.error.code == "hold_expired"
+    assert "not sent" not in run.error.message
+    assert constant_contact.members(list_id) == {*strangers, *(email for email, *_ in MEMBERS[:10])}
+    assert set(constant_contact.lists()) == {list_id}
+
+
+def test_no_address_lies_in_clear_among_the_documents(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """After a mirror, a hold that was cancelled, and a failure: only what a retry sends again."""
+    constant_contact.options.errors_name_address = True
+    constant_contact.refuse(MEMBERS[60][0])
+    fill(constant_contact, list_id, (email for email, *_ in MEMBERS[:100]))
+    app.put_segment("Members", [*MEMBERS[5:100], ("no address", "", ""), MEMBERS[7]])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    assert app.run(export_id).counts.removed == 5
+    app.put_segment("Members", MEMBERS[10:105])
+    held = app.run(export_id, hold=True)
+    app.product.jobs.cancel(held.key, LOCAL)
+    app.drain()
+    constant_contact.faults.end("contacts_file_import", nth=(1,), state="failed")
+    failed = app.run(export_id)
+    assert failed.state is RunState.FAILED
+
+    names = [
+        name
+        for name in app.container.list_blob_names()
+        if b"@example.com" in app.container.download_blob(name).readall().lower()
+    ]
+
+    assert names == [f"runs/{failed.key}/batches/0000.csv"]

@@ -15,8 +15,13 @@ from tests.documents import a_run, an_export
 def run(
     filled: dict[str, int] | None = None, mode: Mode = Mode.ADD_AND_UPDATE, **counts: Any
 ) -> Run:
-    export = an_export(mode=mode)
-    return a_run(export=export, counts=Counts(**counts), filled=filled or {})
+    return sized({"Spring": sum(counts.values()) - counts.get("read", 0)}, mode).having(
+        counts=Counts(**counts), filled=filled or {}
+    )
+
+
+def sized(sendable: dict[str, int], mode: Mode = Mode.ADD_AND_UPDATE) -> Run:
+    return a_run(export=an_export(mode=mode), sendable=sendable)
 
 
 def codes(now: Run, before: Run | None) -> list[str]:
@@ -38,10 +43,20 @@ def test_an_empty_segment_is_held_where_there_was_something() -> None:
 
 
 @pytest.mark.parametrize(
-    ("people", "held"), [(70, []), (69, ["segment_shrank"]), (400, []), (401, ["segment_grew"])]
+    ("people", "held"), [(70, []), (69, ["segment_shrank"]), (150, []), (151, ["segment_grew"])]
 )
 def test_the_limits_of_the_export_are_the_last_to_pass(people: int, held: list[str]) -> None:
     assert codes(run(read=people, staged=people), run(read=100, unchanged=100)) == held
+
+
+def test_each_segment_is_looked_at_by_itself() -> None:
+    before = sized({"A": 1000, "B": 100, "C": 0})
+
+    assert codes(sized({"A": 1000, "B": 0, "C": 0}), before) == ["segment_empty"]
+    assert codes(sized({"A": 1000, "B": 60, "C": 0}), before) == ["segment_shrank"]
+    assert codes(sized({"A": 1000, "B": 200, "C": 0}), before) == ["segment_grew"]
+    assert codes(sized({"A": 1000, "B": 100, "C": 0, "D": 0}), before) == []
+    assert codes(sized({"A": 1000, "D": 0}, Mode.MIRROR), before) == ["segment_empty"]
 
 
 def test_addresses_that_no_longer_look_like_addresses_are_held() -> None:
