@@ -220,10 +220,6 @@ class Ledger:
         path = f"runs/{key}/batches/{name}"
         return path in self._documents.paths(path)
 
-    def unstage_one(self, key: str, name: str) -> None:
-        """Delete a staged file."""
-        self._documents.delete(f"runs/{key}/batches/{name}")
-
     def keys_with_staged(self) -> set[str]:
         """Return the keys of all runs that have staged files."""
         paths = self._documents.tagged(STAGED_TAG)

@@ -72,7 +72,9 @@ def look_ahead(run: Run, memory: Memory, *, tells: bool) -> list[Outlook]:
         left = Marks.joined(memory.left(n) for n in segments) if tells else Marks.none()
         gone = leavers(left, chain(*(memory.everybody(n) for n in segments)))
         unsent = sum(memory.count_unsent(n) for n in segments)
-        leaving = len(gone) if tells else None
+        # Who was never accepted may not be on it: no more leave than are there.
+        most = len(gone) if check.before is None else min(len(gone), check.before)
+        leaving = most if tells else None
         found.append(Outlook(check.list_id, check.before or 0, leaving, unsent))
     return found
 

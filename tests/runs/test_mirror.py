@@ -886,3 +886,19 @@ def test_no_address_lies_in_clear_among_the_documents(
     ]
 
     assert names == [f"runs/{failed.key}/batches/0000.csv"]
+
+
+def test_who_was_never_on_the_list_is_not_asked_about_when_she_leaves_the_segment(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    for email, *_ in MEMBERS[:10]:
+        constant_contact.refuse(email)
+    app.put_segment("Members", MEMBERS[:10])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    assert app.run(export_id).counts.refused == 10
+    app.put_segment("Members", MEMBERS[2:10])
+
+    run = app.run(export_id)
+
+    assert run.state is RunState.COMPLETED, run.error
+    assert run.counts.removed == 0
