@@ -17,9 +17,10 @@ from shared.runs import Waiting
 LONGEST_TROUBLE = timedelta(hours=24)
 """Trouble that has gone on for so long without a break does not pass by itself."""
 
-LONGEST_CALL = timedelta(minutes=5)
-"""Whatever was to be sent so long ago has been received by now, or never will be: two minutes at
-most for its slot, repeats in place for one and a half, a minute for the answer; and a margin."""
+LONGEST_CALL = timedelta(minutes=6)
+"""Whatever was to be sent so long ago has been received by now, or never will be: repeats begin
+within a minute and a half, the last waits two at most for its slot, and has a minute each for its
+body and the answer; and a margin."""
 
 _FIRST = timedelta(seconds=15)
 _LONGEST = timedelta(minutes=15)
