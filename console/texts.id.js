@@ -452,6 +452,8 @@ export default {
   "fault.segments.list_ids.unknown_list": "Salah satu daftar sudah tidak ada di akun. Hapus dan pilih yang lain.",
   "fault.segments.list_ids.mirrored_twice": "Ekspor lain sudah menyamakan salah satu daftar ini; keduanya akan saling membatalkan.",
   "fault.segments.list_ids.too_many_mirrored": "Paling banyak 25 daftar per segmen bila orang yang keluar dari segmen dikeluarkan dari daftar.",
+  "fault.opt_outs.container.container_taken": "Wadah ini dipakai untuk hal lain; pilih wadah yang khusus untuk berkas ini.",
+  "fault.opt_outs.container.unknown_container": "Wadah ini tidak ada di akun penyimpanan dokumen aplikasi.",
   "fault.unknown_column": "Kolom ini tidak ada di salah satu segmen.",
   "fault.unknown_custom_field": "Bidang khusus ini tidak ada di akun.",
   "fault.mapping.string_too_short": "Pilih kolom.",

@@ -28,14 +28,14 @@ def said(caplog: pytest.LogCaptureFixture) -> Said:
             for record in caplog.records
             if record.name == "events"
             and vars(record).get("run_id") == run.id
-            and record.getMessage() in {event.value for event in ENTERED.values()}
+            and vars(record)["event"] in {event.value for event in ENTERED.values()}
         ]
 
     return events
 
 
 def names(records: list[logging.LogRecord]) -> list[str]:
-    return [record.getMessage().removeprefix("run_") for record in records]
+    return [vars(record)["event"].removeprefix("run_") for record in records]
 
 
 def test_a_run_that_goes_through(app: App, export_id: str, said: Said) -> None:
