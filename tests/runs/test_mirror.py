@@ -902,3 +902,27 @@ def test_who_was_never_on_the_list_is_not_asked_about_when_she_leaves_the_segmen
 
     assert run.state is RunState.COMPLETED, run.error
     assert run.counts.removed == 0
+
+
+def test_who_came_with_a_run_cancelled_before_its_removals_leaves_with_the_segment(
+    app: App, constant_contact: ConstantContact, list_id: str
+) -> None:
+    """What was sent is remembered, though the run did not come to its end."""
+    strangers = [f"old{n}@example.com" for n in range(20)]
+    app.put_segment("Members", MEMBERS[:20])
+    export_id = app.create_export("Members", list_id, mode="mirror")
+    app.run(export_id)
+    fill(constant_contact, list_id, strangers)
+    app.put_segment("Members", MEMBERS[:21])
+    held = app.run(export_id, full=True)
+    assert removals(held) == 20
+    app.product.jobs.cancel(held.key, LOCAL)
+    app.drain()
+    assert MEMBERS[20][0] in constant_contact.members(list_id)
+    app.put_segment("Members", MEMBERS[:20])
+
+    run = approve(app, app.run(export_id))
+
+    assert run.state is RunState.COMPLETED, run.error
+    assert run.counts.removed == 21
+    assert constant_contact.members(list_id) == {email for email, *_ in MEMBERS[:20]}
