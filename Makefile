@@ -25,7 +25,7 @@ parts: $(READY)  ## The same without the app, and a local.settings.json: for `fu
 	@$(RUN) -m local.start --parts-only $(ARGS)
 
 test: lint azurite $(if $(TESTS),$(if $(findstring browser,$(TESTS)),chromium),chromium)  ## All checks and tests; `make test TESTS=tests/unit` for some of them
-	@$(RUN) -m pytest -q -n auto --dist loadfile $(TESTS)
+	@$(RUN) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 crashes: $(READY) azurite  ## Kill runs at every outgoing call; `make test` takes a sample
 	@EVERY_POINT=1 $(RUN) -m pytest -q tests/crashes tests/runs/test_faults.py

@@ -27,10 +27,7 @@ OLDEST_NODE = 20
 ACCOUNTS = 1000
 START_SECONDS = 60
 
-# Azurite ends when its standard input does, so it never outlives whoever started it.
-END_WITH_PARENT = (
-    'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM"))'
-)
+BEFOREHAND = Path(__file__).with_suffix(".mjs").as_uri()
 LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (\S+)")
 
 
@@ -56,7 +53,7 @@ class Azurite:
         kept = ["--location", str(self._folder)] if self._folder else ["--inMemoryPersistence"]
         self._process = subprocess.Popen(
             [
-                *(_node()[0], "--import", END_WITH_PARENT, str(_script(install()))),
+                *(_node()[0], "--import", BEFOREHAND, str(_script(install()))),
                 *("--silent", "--skipApiVersionCheck", "--disableTelemetry"),
                 *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
                 *kept,
