@@ -21,7 +21,7 @@ def follow(turn: Turn, client: Client) -> bool:
 
         def change(run: Run) -> Run:
             run = run.with_imports(*judged)
-            return run.having(counts=counted(run.counts, run.batches), polls=run.polls + 1)
+            return run.having(counts=counted(run.counts, run.batches))
 
         turn.note(change)
     return all(batch.ended for batch in turn.run.batches)

@@ -393,7 +393,6 @@ class Run(_Part):
     notes: tuple[Note, ...] = ()
     audit: tuple[Audit, ...] = ()
     calls: NonNegativeInt = 0
-    polls: NonNegativeInt = 0
     phases: dict[str, float] = Field(default_factory=dict)
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None
