@@ -18,7 +18,10 @@ EVERY_POINT = "EVERY_POINT" in os.environ
 
 
 def points(stride: int) -> Iterator[Point]:
-    """Yield the points to die at, endlessly: all of them, or every *stride*-th."""
+    """Yield the points to die at, endlessly: all of them, or every *stride*-th.
+
+    An odd *stride* comes to both moments in turn.
+    """
     moments: tuple[Moment, ...] = ("before", "after")
     every = ((number, moment) for number in itertools.count(1) for moment in moments)
     return itertools.islice(every, 0, None, 1 if EVERY_POINT else stride)

@@ -85,7 +85,7 @@ def test_killed_at_any_call_an_export_ends_as_if_nothing_had_happened(
         lane.forget(export_id, list_id)
         return True
 
-    covered = enumerate_points(lanes, 25, survive)
+    covered = enumerate_points(lanes, 35, survive)
 
     figure(
         f"crashes: an export makes {calls} calls; killed at {covered} points before"
@@ -135,7 +135,7 @@ def test_killed_at_any_call_a_run_that_fails_says_why(
         lane.app.product.exports.delete(export_id)
         return met
 
-    covered = enumerate_points(lanes, 15, survive)
+    covered = enumerate_points(lanes, 25, survive)
 
     figure(f"crashes: killed at {covered} points, a run that fails says why")
     assert covered
@@ -171,7 +171,7 @@ def test_killed_at_any_call_narrowing_finds_the_refused_row(
         lane.forget(export_id, list_id)
         return met
 
-    covered = enumerate_points(lanes, 45, survive)
+    covered = enumerate_points(lanes, 65, survive)
 
     figure(f"crashes: killed at {covered} points, narrowing found the refused row")
     assert covered

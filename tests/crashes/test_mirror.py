@@ -51,7 +51,7 @@ def test_killed_at_any_call_a_mirror_by_lists_removes_exactly_who_is_not_in_the_
         lane.forget(export_id, list_id)
         return met
 
-    covered = enumerate_points(lanes, 45, survive)
+    covered = enumerate_points(lanes, 65, survive)
 
     figure(f"crashes: killed at {covered} points, a mirror by lists removed exactly the leavers")
     assert covered
@@ -79,7 +79,7 @@ def test_killed_at_any_call_a_mirror_by_members_removes_exactly_who_has_left(
         lane.forget(export_id, list_id)
         return met
 
-    covered = enumerate_points(lanes, 45, survive)
+    covered = enumerate_points(lanes, 65, survive)
 
     figure(f"crashes: killed at {covered} points, a mirror by members removed exactly the leavers")
     assert covered
@@ -122,7 +122,7 @@ def test_killed_at_any_call_removals_wait_for_a_person_and_are_then_done_once(
         lane.forget(export_id, list_id)
         return met
 
-    covered = enumerate_points(lanes, 45, survive)
+    covered = enumerate_points(lanes, 65, survive)
 
     figure(f"crashes: killed at {covered} points, held removals waited and were done once")
     assert covered

@@ -41,7 +41,7 @@ def test_killed_at_any_call_a_retry_ends_as_if_nothing_had_happened(
         lane.forget(export_id, list_id)
         return met
 
-    covered = enumerate_points([lane], 20, survive)
+    covered = enumerate_points([lane], 41, survive)
 
     figure(f"crashes: killed at {covered} points, a retry ended as if nothing had happened")
     assert covered
